@@ -1,0 +1,1 @@
+//! Makes any axum or hyper upload handler resumable, without changing the handler.
