@@ -1,2 +1,124 @@
-//! The example server.
-fn main() {}
+//! An ordinary upload server ([`files`]) that one layer makes resumable ([`app`]).
+
+mod app;
+mod cli;
+mod files;
+mod logging;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::thread;
+
+use clap::Parser;
+use steadfast::config::{Loaded, UploadConfig};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use crate::cli::Args;
+
+/// The exit status for a wrong command line (clap's own choice) or wrong settings.
+const WRONG_SETTINGS: u8 = 2;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let loaded = match load(&args) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            complain(problems);
+            return ExitCode::from(WRONG_SETTINGS);
+        }
+    };
+    if args.check_config {
+        for notice in &loaded.notices {
+            complain(notice);
+        }
+        say(loaded.config.effective().trim_end());
+        return ExitCode::SUCCESS;
+    }
+    match start(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            complain(problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(args: &Args) -> Result<Loaded, String> {
+    let path = args.config()?;
+    UploadConfig::from_file_or_default(path).map_err(|problems| problems.to_string())
+}
+
+/// Runs the server until it is told to stop. Errors are sentences for whoever started it.
+fn start(Loaded { config, notices }: Loaded) -> Result<(), String> {
+    logging::init(&config.logging.level, config.logging.format)?;
+    for notice in &notices {
+        tracing::warn!("{notice}");
+    }
+    let runtime = runtime().map_err(|error| format!("cannot start the worker threads: {error}"))?;
+    runtime.block_on(serve(config))
+}
+
+/// Uploads write to the disk from the workers themselves, on all but one of them at once. One
+/// worker more than there are cores keeps that from costing a core, and the rest of the application
+/// answering while every such write waits for a slow disk.
+fn runtime() -> io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores + 1)
+        .enable_all()
+        .build()
+}
+
+async fn serve(config: UploadConfig) -> Result<(), String> {
+    let bind = &config.server.bind;
+    // Before anything touches the state directory: a second server started by mistake ends here.
+    let listener = TcpListener::bind(bind)
+        .await
+        .map_err(|error| cannot_bind(bind, &error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| cannot_bind(bind, &error))?;
+    let (app, driver) = app::app(config.clone())
+        .await
+        .map_err(|error| with_causes(&error))?;
+    say(driver.summary(address).trim_end());
+    let served = steadfast::serve(listener, app, &config, driver).await;
+    served.map_err(|error| format!("the server failed: {error}"))
+}
+
+fn cannot_bind(bind: &impl Display, error: &io::Error) -> String {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program uses that address",
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
+        _ => "the system refused",
+    };
+    format!(
+        "cannot listen on {bind}: {why} ({error})\n\
+         change `bind` in [server], or set STEADFAST__SERVER__BIND"
+    )
+}
+
+/// An error and what caused it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// A line on stdout. Nobody reading it is no reason to stop, which `println!` would do.
+fn say(text: impl Display) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}
+
+/// A line on stderr; see [`say`].
+fn complain(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

@@ -1,1 +1,49 @@
 //! Makes any axum or hyper upload handler resumable, without changing the handler.
+//!
+//! Uploads break when networks change. [`SteadfastLayer`] goes around an app and speaks resumable
+//! protocols for it: chunks in any order and in parallel, status, resumption after a lost
+//! connection or a killed server. When the last byte is in, the app's old handler is called once
+//! with the ordinary request it has always known, and its answer reaches the client, again if the
+//! first answer was lost.
+//!
+//! See [`SteadfastLayer`] for how it is mounted, and the README for the protocol in five minutes
+//! of curl.
+
+#![cfg_attr(not(test), deny(unsafe_code))]
+
+pub mod auth;
+mod admission;
+mod blob;
+mod body;
+mod clock;
+pub mod config;
+mod driver;
+mod engine;
+mod error;
+mod future;
+mod handoff;
+mod hooks;
+mod layer;
+mod pace;
+mod protocol;
+
+
+#[cfg(feature = "serve")]
+mod run;
+#[cfg(feature = "serve")]
+pub mod serve;
+mod service;
+mod store;
+pub mod upload;
+
+pub use body::{AppResponse, BoxError, RequestBody, ResponseBody};
+pub use config::UploadConfig;
+pub use driver::Driver;
+pub use error::Error;
+pub use future::ResponseFuture;
+pub use hooks::Finished;
+pub use layer::SteadfastLayer;
+#[cfg(feature = "serve")]
+pub use run::serve;
+pub use service::Steadfast;
+pub use upload::{Declaration, Owner};

@@ -1,1 +1,27 @@
-//! One test binary, a module per topic.
+//! Black-box tests of the chunked dialect: the real program, real sockets, a module per topic.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod cancel;
+mod chunk;
+mod create;
+mod digests;
+mod duplicates;
+mod early;
+mod errors;
+mod expiry;
+mod handoff;
+mod handoff_request;
+mod idempotency;
+mod limits;
+mod names;
+mod numbers;
+mod passthrough;
+mod privacy;
+mod races;
+mod restart;
+mod restart_handoff;
+mod signature;
+mod sizes;
+mod status;
+mod store_mode;

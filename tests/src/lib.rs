@@ -1,1 +1,25 @@
-//! The harness of the tests.
+//! The harness of the black-box tests.
+//!
+//! Everything here stands outside the server: a raw HTTP/1.1 client that can misbehave
+//! ([`http`]), the real server program as a child process ([`server`]), an app of ours in
+//! this process whose handler the test writes ([`app`], [`script`]), and the same app in a
+//! process that may be killed ([`process`]).
+//!
+//! 1. What is expected comes from the wire specification, never from the implementation.
+//! 2. Nothing sleeps to let something happen: [`wait::eventually`] polls with a deadline.
+//! 3. Every child process is ended by the handle that started it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub mod app;
+pub mod child;
+pub mod config;
+pub mod data;
+pub mod http;
+pub mod multipart;
+pub mod process;
+pub mod script;
+pub mod server;
+pub mod tree;
+pub mod upload;
+pub mod wait;

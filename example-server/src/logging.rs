@@ -1,0 +1,161 @@
+//! Log lines on stderr, as text for people or as JSON for machines.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::time::SystemTime;
+
+use steadfast::config::LogFormat;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Starts logging at `level`, which `RUST_LOG` overrides.
+///
+/// # Errors
+///
+/// A sentence, if neither can be understood.
+pub(crate) fn init(level: &str, format: LogFormat) -> Result<(), String> {
+    let filter = filter(level, std::env::var("RUST_LOG").ok().as_deref())?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    let started = match format {
+        LogFormat::Text => log.with_ansi(colours()).event_format(Text).try_init(),
+        LogFormat::Json => log
+            .json()
+            .flatten_event(true)
+            .with_timer(Rfc3339)
+            .try_init(),
+    };
+    started.map_err(|error| error.to_string())
+}
+
+/// Whether lines have colours: on a terminal, unless <https://no-color.org> is asked for.
+fn colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && io::stderr().is_terminal()
+}
+
+fn filter(level: &str, environment: Option<&str>) -> Result<EnvFilter, String> {
+    let (source, directives) = match environment {
+        Some(value) if !value.is_empty() => ("RUST_LOG", value),
+        _ => ("logging.level", level),
+    };
+    EnvFilter::try_new(directives).map_err(|error| format!("{source} = {directives:?}: {error}"))
+}
+
+/// `2025-07-17 12:34:56 INFO message key=value`, in UTC.
+struct Text;
+
+impl<S, N> FormatEvent<S, N> for Text
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = event.metadata().level();
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        write!(writer, "{} ", now.replace('T', " ").trim_end_matches('Z'))?;
+        if writer.has_ansi_escapes() {
+            write!(writer, "\x1b[{}m{level}\x1b[0m ", colour(*level))?;
+        } else {
+            write!(writer, "{level} ")?;
+        }
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+/// The number of the terminal colour for `level`.
+fn colour(level: tracing::Level) -> u8 {
+    match level {
+        tracing::Level::ERROR => 31,
+        tracing::Level::WARN => 33,
+        tracing::Level::INFO => 32,
+        tracing::Level::DEBUG => 34,
+        tracing::Level::TRACE => 35,
+    }
+}
+
+/// The time of a JSON line.
+struct Rfc3339;
+
+impl FormatTime for Rfc3339 {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(
+            writer,
+            "{}",
+            humantime::format_rfc3339_millis(SystemTime::now())
+        )
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn text_lines_read_as_documented() {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .event_format(Text)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(log, || {
+            tracing::info!(uploads = 5, "Network resilience");
+        });
+        let line = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        let (time, rest) = line.split_at("2025-07-17 12:34:56".len());
+        assert_eq!(rest, " INFO Network resilience uploads=5\n");
+        let shape: String = time
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        assert_eq!(shape, "0000-00-00 00:00:00");
+    }
+
+    #[test]
+    fn the_environment_wins_unless_it_is_empty() {
+        let level = |config, environment| filter(config, environment).map(|f| f.to_string());
+        assert_eq!(level("warn", None).unwrap(), "warn");
+        assert_eq!(level("warn", Some("")).unwrap(), "warn");
+        assert_eq!(
+            level("warn", Some("steadfast=debug")).unwrap(),
+            "steadfast=debug"
+        );
+        assert!(
+            level("warn", Some("a=b=c"))
+                .unwrap_err()
+                .contains("RUST_LOG")
+        );
+    }
+}

@@ -1,0 +1,78 @@
+use std::any::Any;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::upload::{FileName, UploadKey};
+
+/// A boxed future, as a trait object's method returns it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Something that is dropped when a write has stopped touching the bytes, even when whoever
+/// asked for the write is long gone.
+pub type Hold = Arc<dyn Any + Send + Sync>;
+
+/// A place that keeps the bytes of many uploads.
+pub trait Blobs: Send + Sync + 'static {
+    /// Opens the bytes of an upload, making room for them when there is none yet. Nothing is
+    /// preallocated.
+    fn open(&self, key: UploadKey) -> BoxFuture<'_, io::Result<Arc<dyn Blob>>>;
+
+    /// Forgets the bytes of an upload; no error when there are none.
+    fn remove(&self, key: UploadKey) -> BoxFuture<'_, io::Result<()>>;
+
+    /// Gives the finished bytes of an upload a second name, the client's. Asked again after a
+    /// crash, it finds what it did and does not do it twice, until [`Blobs::settle`].
+    ///
+    /// Answers the name the file got, or `None` when the name was taken and
+    /// [`OnConflict::Reject`] asks to leave it.
+    fn publish(&self, key: UploadKey, publish: Publish) -> BoxFuture<'_, io::Result<Option<FileName>>>;
+
+    /// Forgets our own name of bytes that were published in `dir`, once that is on record.
+    fn settle(&self, key: UploadKey, dir: PathBuf) -> BoxFuture<'_, io::Result<()>>;
+
+    /// Bytes of free space, as far as it is known.
+    fn free_space(&self) -> BoxFuture<'_, io::Result<Option<u64>>>;
+}
+
+/// The bytes of one upload.
+pub trait Blob: Send + Sync + 'static {
+    /// Writes at `offset` here and now, or answers `None` without writing: the caller then uses
+    /// [`Blob::write`].
+    fn write_now(&self, offset: u64, bytes: &[u8]) -> Option<io::Result<()>>;
+
+    /// Writes `batch` one after the other from `offset`, away from the caller's task. `hold` is
+    /// kept until the write has stopped.
+    fn write(&self, offset: u64, batch: Vec<Bytes>, hold: Hold) -> BoxFuture<'static, io::Result<()>>;
+
+    /// Reads exactly `len` bytes from `offset`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] when there are fewer.
+    fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>>;
+}
+
+/// Where and how a finished file is published.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// The directory.
+    pub dir: PathBuf,
+    /// The name the client gave.
+    pub name: FileName,
+    /// What to do when there is such a file.
+    pub on_conflict: OnConflict,
+}
+
+/// What to do when there is a file of the wanted name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Take the first free one of `name (1)`, `name (2)`, …
+    Rename,
+    /// Leave the older file and refuse the new one.
+    Reject,
+    /// Put the new file in its place, at once and whole.
+    Overwrite,
+}

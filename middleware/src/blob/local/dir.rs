@@ -1,0 +1,54 @@
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+const TRY_EVERY: Duration = Duration::from_millis(100);
+
+/// The directory of one process: mode 0700, locked for as long as this value lives.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the directory where there is none and locks it, waiting up to `wait` for another
+    /// process that is about to end.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when another process keeps the lock.
+    pub async fn open(path: &Path, wait: Duration) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        fs::set_permissions(path, Permissions::from_mode(0o700))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(path.join("lock"))?;
+        let deadline = Instant::now() + wait;
+        let mut told = false;
+        while let Err(error) = lock.try_lock() {
+            match error {
+                TryLockError::Error(error) => return Err(error),
+                TryLockError::WouldBlock if Instant::now() >= deadline => {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                TryLockError::WouldBlock => {}
+            }
+            if !std::mem::replace(&mut told, true) {
+                let dir = path.display();
+                tracing::warn!(?wait, "another process uses {dir}; waiting for it to end");
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}

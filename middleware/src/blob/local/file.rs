@@ -1,0 +1,57 @@
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::super::contract::{Blob, BoxFuture, Hold};
+use super::blocking;
+use crate::pace::Pace;
+
+/// The open file of one upload.
+///
+/// `std::fs::File` and not tokio's: that one answers a write before it happened and can lose its
+/// error.
+pub(super) struct LocalFile {
+    file: Arc<File>,
+    pace: Arc<Pace>,
+}
+
+impl LocalFile {
+    pub(super) fn new(file: File, pace: Arc<Pace>) -> Self {
+        Self { file: Arc::new(file), pace }
+    }
+}
+
+impl Blob for LocalFile {
+    fn write_now(&self, offset: u64, bytes: &[u8]) -> Option<io::Result<()>> {
+        self.pace.inline(|| self.file.write_all_at(bytes, offset))
+    }
+
+    fn write(&self, offset: u64, batch: Vec<Bytes>, hold: Hold) -> BoxFuture<'static, io::Result<()>> {
+        let file = Arc::clone(&self.file);
+        blocking(move || {
+            let result = write_batch(&file, offset, &batch);
+            drop(hold);
+            result
+        })
+    }
+
+    fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
+        let file = Arc::clone(&self.file);
+        blocking(move || {
+            let mut buffer = vec![0; len];
+            file.read_exact_at(&mut buffer, offset)?;
+            Ok(buffer.into())
+        })
+    }
+}
+
+fn write_batch(file: &File, mut offset: u64, batch: &[Bytes]) -> io::Result<()> {
+    for bytes in batch {
+        file.write_all_at(bytes, offset)?;
+        offset += bytes.len() as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use http_body::Body;
+use tower_service::Service;
+
+use bytes::Bytes;
+
+use crate::body::{AppResponse, BoxError, RequestBody};
+use crate::config::{self, SessionStore};
+use crate::engine::Deliver;
+use crate::future::Handler;
+use crate::layer::Shared;
+
+const SWEEP_EVERY_MIN: Duration = Duration::from_secs(1);
+const SWEEP_EVERY_MAX: Duration = Duration::from_secs(60);
+const CLOSE_IDLE_EVERY: Duration = Duration::from_secs(10);
+
+/// The background work of a layer, as one future with an owner: spawn [`Driver::run`].
+///
+/// Without it uploads work, but what expires stays, and what a restart interrupted waits for its
+/// client.
+pub struct Driver {
+    shared: Arc<Shared>,
+    deliver: Option<Arc<dyn Deliver>>,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, deliver: None }
+    }
+
+    /// Hands uploads that were finished before a restart to `app` without waiting for their
+    /// clients: the same app that the layer wraps, before it is wrapped. `B` is the body of the
+    /// requests that app receives, such as `axum::body::Body` or `hyper::body::Incoming`.
+    #[must_use]
+    pub fn deliver_through<B, S>(self, app: S) -> Self
+    where
+        S: Service<Request<RequestBody<B>>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        S::Response: AppResponse + Send,
+        <S::Response as AppResponse>::Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+        B: Send + 'static,
+    {
+        let handler = Handler::<S, B>::new(Arc::clone(&self.shared), app);
+        Self { deliver: Some(Arc::new(handler)), ..self }
+    }
+
+    /// Does the background work; never ends by itself.
+    pub async fn run(self) {
+        let engine = &self.shared.engine;
+        let waiting = engine.recover(self.deliver.as_ref()).await;
+        match (waiting, &self.deliver) {
+            (0, _) => {}
+            (_, Some(_)) => tracing::info!(waiting, "finished uploads are handed over"),
+            (_, None) => tracing::warn!(
+                waiting,
+                "finished uploads wait for their clients, because Driver::deliver_through was not called"
+            ),
+        }
+        let uploads = &self.shared.config.uploads;
+        let soonest = uploads.max_resumable_age.min(uploads.result_retention);
+        let every = (soonest / 4).clamp(SWEEP_EVERY_MIN, SWEEP_EVERY_MAX);
+        let mut swept = tokio::time::Instant::now();
+        loop {
+            tokio::time::sleep(every.min(CLOSE_IDLE_EVERY)).await;
+            engine.close_idle();
+            if swept.elapsed() >= every {
+                engine.sweep().await;
+                swept = tokio::time::Instant::now();
+            }
+        }
+    }
+
+    /// A future that starts no more hand-offs and ends when the running ones, and chunks whose
+    /// last byte has arrived, are done. For a graceful shutdown.
+    pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static {
+        let engine = Arc::clone(&self.shared.engine);
+        async move { engine.drain().await }
+    }
+
+    /// What a person wants to know at start, for a server that listens on `address`.
+    #[must_use]
+    pub fn summary(&self, address: SocketAddr) -> String {
+        let config = &self.shared.config;
+        let state_dir = config.uploads.state_dir.display();
+        let sessions = match config.sessions.store {
+            SessionStore::Disk if config.uploads.resumable_uploads_enabled => {
+                format!("on disk, in {state_dir}")
+            }
+            _ => format!("in memory, their bytes in {state_dir}"),
+        };
+        let mut text = format!("Listening on http://{address}\n\n");
+        let rows = [
+            ("dialects", self.dialects()),
+            ("sessions", sessions),
+            ("durability", durability(self.shared.engine.durability())),
+            ("delivery", delivery(&config.delivery)),
+            ("signatures", self.signatures()),
+        ];
+        for (name, value) in rows {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "  {name:<11}{value}");
+        }
+        text.push_str(&self.how_to_try(address));
+        text
+    }
+
+    fn dialects(&self) -> String {
+        let config = &self.shared.config;
+        if config.dialects.chunked && config.uploads.chunked_uploads_enabled {
+            "chunked (POST and PUT /upload/chunked, GET /upload/status)".to_owned()
+        } else {
+            "none".to_owned()
+        }
+    }
+
+    fn signatures(&self) -> String {
+        if !self.shared.config.security.enabled {
+            return "none: anybody who reaches this server may upload".to_owned();
+        }
+        match self.shared.gate.ring().made_at() {
+            Some(path) => format!("scheme path, with the secret made for you in {}", path.display()),
+            None => "scheme path, with the configured secret".to_owned(),
+        }
+    }
+
+    /// Commands to copy. A signature is printed only where the server made the secret: whoever
+    /// reads this output may read the secret's file as well.
+    fn how_to_try(&self, address: SocketAddr) -> String {
+        const PATH: &str = "/upload/chunked";
+        let ring = self.shared.gate.ring();
+        let signature = match (self.shared.gate.sign(PATH), ring.made_at()) {
+            (None, _) => String::new(),
+            (Some(signature), Some(_)) => format!(" \\\n    -H 'X-Signature: {signature}'"),
+            (Some(_), None) => " \\\n    -H \"X-Signature: $SIGNATURE\"".to_owned(),
+        };
+        let mut text = format!(
+            "\nTry it:\n  curl -i -X POST -H 'X-Filename: hello.txt' -H 'X-Total-Size: 5'{signature} \\\n    http://{address}{PATH}\n"
+        );
+        if self.shared.gate.sign(PATH).is_some() {
+            let secret = match ring.made_at() {
+                Some(path) => format!("$(cat {})", path.display()),
+                None => "$SECRET".to_owned(),
+            };
+            let _ = write!(
+                text,
+                "\nA signature is made of the secret and the path:\n  printf %s {PATH} | openssl dgst -sha256 -hmac \"{secret}\" -r | cut -d' ' -f1\n"
+            );
+        }
+        text
+    }
+}
+
+fn durability(level: &str) -> String {
+    format!("{level}: what is acknowledged survives the death of the server, not yet a power cut")
+}
+
+fn delivery(delivery: &config::Delivery) -> String {
+    match delivery.mode {
+        config::Mode::Store => format!("into {}", delivery.storage_path.display()),
+        config::Mode::Handler => {
+            let form = match delivery.form {
+                config::Form::Multipart => format!("multipart field \"{}\"", delivery.field),
+                config::Form::Raw => "the body".to_owned(),
+            };
+            format!("{} {}, the file as {form}", delivery.method, delivery.path)
+        }
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}

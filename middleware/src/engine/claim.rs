@@ -1,0 +1,201 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Refusal;
+use super::active::{Active, Inner};
+use crate::upload::{Entry, Plan, Record, Span, Target, Violation, plan_append};
+
+/// Longest wait for an older request to stop, or to become durable.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// The requests that add bytes to an upload now, oldest first.
+///
+/// The newest request for a range wins: it tells the older ones to stop, and starts when they
+/// have stopped. A request whose last byte has arrived is not told any more; the newer one waits
+/// and finds its bytes held.
+#[derive(Default)]
+pub(super) struct Claims {
+    next_ticket: u64,
+    holders: Vec<Holder>,
+}
+
+struct Holder {
+    ticket: u64,
+    span: Span,
+    committing: bool,
+    stop: CancellationToken,
+}
+
+impl Claims {
+    pub(super) fn is_empty(&self) -> bool {
+        self.holders.is_empty()
+    }
+
+    /// Tells every request that still receives to stop.
+    pub(super) fn stop_all(&self) {
+        for holder in self.holders.iter().filter(|holder| !holder.committing) {
+            holder.stop.cancel();
+        }
+    }
+
+    fn enter(&mut self, span: Span) -> (u64, CancellationToken) {
+        for holder in self.overlapping(span).filter(|holder| !holder.committing) {
+            holder.stop.cancel();
+        }
+        let (ticket, stop) = (self.next_ticket, CancellationToken::new());
+        self.next_ticket += 1;
+        self.holders.push(Holder { ticket, span, committing: false, stop: stop.clone() });
+        (ticket, stop)
+    }
+
+    fn leave(&mut self, ticket: u64) {
+        self.holders.retain(|holder| holder.ticket != ticket);
+    }
+
+    fn overlapping(&self, span: Span) -> impl Iterator<Item = &Holder> {
+        self.holders.iter().filter(move |holder| holder.span.overlaps(span))
+    }
+
+    fn is_first(&self, ticket: u64, span: Span) -> bool {
+        self.overlapping(span).all(|holder| holder.ticket >= ticket)
+    }
+
+    fn commit(&mut self, ticket: u64) -> bool {
+        let holder = self.holders.iter_mut().find(|holder| holder.ticket == ticket);
+        holder.is_some_and(|holder| {
+            holder.committing = !holder.stop.is_cancelled();
+            holder.committing
+        })
+    }
+}
+
+/// The right to write a range; it ends when the last holder drops it.
+pub(super) struct Claim {
+    active: Arc<Active>,
+    ticket: u64,
+    stop: CancellationToken,
+}
+
+impl Claim {
+    /// Resolves when a newer request wants the range.
+    pub(super) async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Marks that the last byte has arrived.
+    ///
+    /// # Errors
+    /// [`Refusal::Superseded`] when a newer request was first.
+    pub(super) fn commit(&self) -> Result<(), Refusal> {
+        let mut inner = self.active.lock();
+        if inner.claims.commit(self.ticket) { Ok(()) } else { Err(Refusal::Superseded) }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.active.lock().claims.leave(self.ticket);
+        self.active.changed.notify_waiters();
+    }
+}
+
+/// What a request may do.
+pub(super) enum Admitted {
+    /// Write this range.
+    Write(Arc<Claim>, Span),
+    /// Compare with this checksum.
+    Duplicate(Span, u32),
+}
+
+/// Plans a request and waits until older ones for the same bytes are out of the way.
+pub(super) async fn admit(active: &Arc<Active>, target: Target) -> Result<Admitted, Refusal> {
+    let (claim, span) = match enter(active, target).await? {
+        Entered::Claimed(claim, span) => (claim, span),
+        Entered::Held(span, crc) => return Ok(Admitted::Duplicate(span, crc)),
+    };
+    let turn = wait_for_turn(active, &claim, span);
+    tokio::time::timeout(WAIT_MAX, turn).await.map_err(|_| Refusal::Busy)??;
+    // An older request may have made the bytes durable meanwhile.
+    let held = active.lock().record.ranges.piece(span);
+    Ok(match held {
+        Some(piece) => Admitted::Duplicate(span, piece.crc),
+        None => Admitted::Write(Arc::new(claim), span),
+    })
+}
+
+enum Entered {
+    Claimed(Claim, Span),
+    Held(Span, u32),
+}
+
+async fn enter(active: &Arc<Active>, target: Target) -> Result<Entered, Refusal> {
+    loop {
+        if let Some(entered) = try_enter(active, target).await? {
+            return Ok(entered);
+        }
+        adopt(active, target).await?;
+    }
+}
+
+/// Enters a request, unless it changes the chunk size first.
+async fn try_enter(active: &Arc<Active>, target: Target) -> Result<Option<Entered>, Refusal> {
+    let _size_stays = active.planning.read().await;
+    let mut inner = active.lock();
+    inner.used = Instant::now();
+    Ok(match plan(&inner, target)? {
+        Plan::Duplicate { span, held } => Some(Entered::Held(span, held.crc)),
+        Plan::Write { span, adopt: None } => {
+            let (ticket, stop) = inner.claims.enter(span);
+            let claim = Claim { active: Arc::clone(active), ticket, stop };
+            Some(Entered::Claimed(claim, span))
+        }
+        Plan::Write { adopt: Some(_), .. } => None,
+    })
+}
+
+/// Puts the chunk size of a request on record, unless somebody else came first.
+async fn adopt(active: &Active, target: Target) -> Result<(), Refusal> {
+    let _nobody_enters = active.planning.write().await;
+    let entry = |inner: &Inner| match plan(inner, target)? {
+        Plan::Write { adopt: Some(bytes), .. } => Ok(Some(Entry::ChunkSize { bytes })),
+        _ => Ok(None),
+    };
+    active.append_if(entry).await
+}
+
+fn plan(inner: &Inner, target: Target) -> Result<Plan, Refusal> {
+    let plan = plan_append(&inner.record, target, !inner.claims.is_empty());
+    plan.map_err(|violation| refusal(&inner.record, violation))
+}
+
+fn refusal(record: &Record, violation: Violation) -> Refusal {
+    match violation {
+        Violation::ChunkRange { total_chunks } => Refusal::ChunkRange { total_chunks },
+        Violation::ChunkLength { expected } => Refusal::ChunkLength { expected },
+        Violation::Cancelled => Refusal::Cancelled,
+        Violation::Contradiction => {
+            tracing::error!(state = %record.state, "an upload holds bytes it cannot hold");
+            Refusal::StateLost
+        }
+    }
+}
+
+async fn wait_for_turn(active: &Active, claim: &Claim, span: Span) -> Result<(), Refusal> {
+    loop {
+        let changed = active.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if claim.stop.is_cancelled() {
+            return Err(Refusal::Superseded);
+        }
+        if active.lock().claims.is_first(claim.ticket, span) {
+            return Ok(());
+        }
+        tokio::select! {
+            () = changed => {}
+            () = claim.stop.cancelled() => {}
+        }
+    }
+}

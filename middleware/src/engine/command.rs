@@ -1,0 +1,100 @@
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::View;
+use crate::upload::{Declaration, Digest, Owner, SessionId, Target};
+
+/// Asks for a new upload.
+#[derive(Debug)]
+pub struct Create {
+    /// The id it gets.
+    pub id: SessionId,
+    /// Whether a repeated request with this id means the same upload.
+    pub idempotent: bool,
+    /// What it is to become.
+    pub declaration: Declaration,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// A new upload, or the one an earlier request with the same id made.
+#[derive(Debug)]
+pub struct Created {
+    /// Its id.
+    pub id: SessionId,
+    /// How it stands.
+    pub view: View,
+}
+
+/// Adds bytes to an upload.
+#[derive(Debug)]
+pub struct Append {
+    /// To which one.
+    pub id: SessionId,
+    /// Where.
+    pub target: Target,
+    /// Digests of these bytes (RFC 9530 `Content-Digest`).
+    pub digests: Vec<Digest>,
+}
+
+/// The bytes are safe.
+#[derive(Debug)]
+pub struct Appended {
+    /// Whether they were held already.
+    pub duplicate: bool,
+    /// How the upload stands.
+    pub view: View,
+}
+
+/// Where the bytes of a request come from.
+pub trait Source: Send {
+    /// The next bytes, or `None` at the end.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceError>>>;
+}
+
+/// The client went away, or broke the framing, before its body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request body ended early")]
+pub struct SourceError;
+
+/// Why a verb did nothing. Causes that are no business of the client's are in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Unknown or expired.
+    NoSession,
+    /// The client gave the upload up.
+    Cancelled,
+    /// The upload is being handed over.
+    Finishing,
+    /// The upload is done.
+    Completed,
+    /// There is no such chunk.
+    ChunkRange { total_chunks: u64 },
+    /// The chunk has another length.
+    ChunkLength { expected: u64 },
+    /// The bytes are not what the request's digest says.
+    DigestMismatch,
+    /// Other bytes than those held.
+    ChunkConflict,
+    /// A newer request for these bytes took over.
+    Superseded,
+    /// What the server knew about the upload cannot be trusted any more.
+    StateLost,
+    /// The file is larger than allowed.
+    TooLarge { bytes_max: u64 },
+    /// Too many unfinished uploads.
+    TooManySessions,
+    /// Too little free space.
+    NoSpace,
+    /// The id is in use for another declaration.
+    IdempotencyMismatch,
+    /// The request's body broke off.
+    BodyIncomplete,
+    /// Another request for the same bytes did not end in time.
+    Busy,
+    /// The server is shutting down.
+    Draining,
+    /// A failure of ours.
+    Internal,
+}

@@ -1,0 +1,119 @@
+use std::sync::Arc;
+
+use super::command::{Create, Created};
+use super::deliver::Deliver;
+use super::{Engine, Refusal, View, table};
+use crate::admission::{Allowance, Full, Request};
+use crate::store::StoreError;
+use crate::upload::{Declaration, Header, Limits, Record};
+
+impl Engine {
+    /// Makes a new upload. One without bytes is handed over at once.
+    ///
+    /// # Errors
+    /// [`Refusal`]; there is no new upload then.
+    pub async fn create(
+        self: &Arc<Self>,
+        create: Create,
+        deliver: Arc<dyn Deliver>,
+    ) -> Result<Created, Refusal> {
+        if self.draining.is_cancelled() {
+            return Err(Refusal::Draining);
+        }
+        let bytes_max = self.config.server.max_upload_size;
+        if create.declaration.total > bytes_max {
+            return Err(Refusal::TooLarge { bytes_max });
+        }
+        let key = create.id.key();
+        if create.idempotent && let Some(view) = self.existing(&create).await? {
+            return Ok(Created { id: create.id, view });
+        }
+        self.reserve(&create).await?;
+        let header = Arc::new(self.header(&create));
+        let mut stored = self.store.create(key, Arc::clone(&header)).await;
+        if create.idempotent && matches!(stored, Err(StoreError::Exists)) {
+            // Another request with the same idempotency key was first, or the upload it made
+            // has expired.
+            if let Some(view) = self.existing(&create).await? {
+                return Ok(Created { id: create.id, view });
+            }
+            self.remove_expired(key, self.clock.now()).await?;
+            self.reserve(&create).await?;
+            stored = self.store.create(key, Arc::clone(&header)).await;
+        }
+        match stored {
+            Ok(()) => {}
+            Err(error) => {
+                self.budget.release(key);
+                return Err(table::refusal(key, &error));
+            }
+        }
+        tracing::info!(%key, bytes = create.declaration.total, "upload created");
+        let view = if create.declaration.total == 0 {
+            let active = self.active(key).await?;
+            let view = self.conclude(&active, &deliver, true).await;
+            self.let_go(active);
+            view
+        } else {
+            View::new(key, &Record::new(header), &self.deadlines(), self.clock.now())
+        };
+        Ok(Created { id: create.id, view })
+    }
+
+    /// The upload that an earlier request with this id made.
+    async fn existing(&self, create: &Create) -> Result<Option<View>, Refusal> {
+        let view = match self.status(create.id.key()).await {
+            Ok((view, _)) => view,
+            Err(Refusal::NoSession) => return Ok(None),
+            Err(refusal) => return Err(refusal),
+        };
+        let same = same_file(&view.header.declaration, &create.declaration)
+            && view.header.owner == create.owner;
+        if same { Ok(Some(view)) } else { Err(Refusal::IdempotencyMismatch) }
+    }
+
+    async fn reserve(&self, create: &Create) -> Result<(), Refusal> {
+        let free_space = self.blobs.free_space().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "free space is not known");
+            None
+        });
+        let allowance = Allowance {
+            sessions: self.config.uploads.max_sessions,
+            sessions_per_owner: self.config.uploads.max_sessions_per_owner,
+            free_space,
+            keep_free: self.config.uploads.min_free_space,
+        };
+        let request = Request {
+            key: create.id.key(),
+            owner: &create.owner,
+            bytes: create.declaration.total,
+            now: self.clock.now(),
+        };
+        self.budget.reserve(&request, &allowance).map_err(|full| match full {
+            Full::Sessions => Refusal::TooManySessions,
+            Full::Space => Refusal::NoSpace,
+        })
+    }
+
+    fn header(&self, create: &Create) -> Header {
+        let uploads = &self.config.uploads;
+        Header {
+            created: self.clock.now(),
+            owner: create.owner.clone(),
+            declaration: create.declaration.clone(),
+            limits: Limits {
+                chunk_size: uploads.chunk_size,
+                chunk_size_min: uploads.min_chunk_size,
+                chunk_size_max: uploads.max_chunk_size,
+            },
+        }
+    }
+}
+
+/// Whether two declarations mean the same file; the host and headers a request came with do not.
+fn same_file(one: &Declaration, other: &Declaration) -> bool {
+    let essence = |d: &Declaration| {
+        (d.name.clone(), d.total, d.chunk_size, d.content_type.clone(), d.digests.clone())
+    };
+    essence(one) == essence(other)
+}

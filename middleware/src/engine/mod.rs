@@ -1,0 +1,104 @@
+//! The verbs: create, append, status, finish, cancel. Here is decided what happens before what;
+//! what an upload may do is decided in [`crate::upload`], where its log and bytes are in
+//! [`crate::store`] and [`crate::blob`].
+//!
+//! The order of effects, which nothing here may change:
+//!
+//! 1. Bytes are written before the entry that claims them, and the entry before the answer.
+//! 2. What must happen after a chunk's last byte runs in a task of its own, because the request
+//!    ends when its client leaves.
+//! 3. Every entry of an upload is added under its write lock, one at a time.
+//! 4. One finisher hands an upload over; everybody else waits for it, for a bounded time.
+
+mod active;
+mod append;
+mod cancel;
+mod claim;
+mod command;
+mod commit;
+mod create;
+mod deliver;
+mod finish;
+mod receive;
+mod status;
+mod sweep;
+mod table;
+mod view;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use command::{Append, Appended, Create, Created, Refusal, Source, SourceError};
+pub use deliver::{Deliver, Delivered, Delivery};
+pub use view::{Gaps, View};
+
+use crate::admission::Budget;
+use crate::blob::Blobs;
+use crate::clock::Clock;
+use crate::config::UploadConfig;
+use crate::store::Store;
+use crate::upload::Deadlines;
+
+/// Everything the verbs need.
+pub struct Engine {
+    config: Arc<UploadConfig>,
+    store: Arc<dyn Store>,
+    blobs: Arc<dyn Blobs>,
+    clock: Clock,
+    budget: Budget,
+    table: table::Table,
+    /// Work that goes on when its request has ended.
+    tasks: TaskTracker,
+    deliveries: Semaphore,
+    draining: CancellationToken,
+}
+
+impl Engine {
+    /// An engine over a store and a place for bytes.
+    #[must_use]
+    pub fn new(
+        config: Arc<UploadConfig>,
+        store: Arc<dyn Store>,
+        blobs: Arc<dyn Blobs>,
+        clock: Clock,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            deliveries: Semaphore::new(config.delivery.max_concurrent),
+            config,
+            store,
+            blobs,
+            clock,
+            budget: Budget::default(),
+            table: table::Table::default(),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+        })
+    }
+
+    /// What an acknowledgement survives, as clients are told: `process` (the death of the
+    /// server), as long as nothing is flushed.
+    #[must_use]
+    pub fn durability(&self) -> &'static str {
+        "process"
+    }
+
+    /// Starts no more hand-offs and waits for the running ones, and for chunks whose last byte
+    /// has arrived.
+    pub async fn drain(&self) {
+        self.draining.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        let uploads = &self.config.uploads;
+        Deadlines {
+            unfinished: uploads.max_resumable_age,
+            first_byte: uploads.first_byte_timeout,
+            finished: uploads.result_retention,
+        }
+    }
+}

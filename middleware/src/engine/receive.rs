@@ -1,0 +1,148 @@
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use super::claim::Claim;
+use super::{Refusal, Source};
+use crate::blob::{Blob, Hold};
+use crate::upload::{Crc32c, Digest, Hasher, Span, UploadKey};
+
+/// Most bytes handed to a blocking thread at once.
+const BATCH_MAX: usize = 1 << 20;
+
+/// Writes the bytes of a request as they arrive, and answers their CRC-32C. Nothing is kept
+/// unless the caller commits it.
+pub(super) async fn receive(
+    key: UploadKey,
+    source: &mut dyn Source,
+    blob: &dyn Blob,
+    claim: &Arc<Claim>,
+    wanted: Wanted<'_>,
+) -> Result<u32, Refusal> {
+    let mut intake = Intake::new(wanted);
+    let stopped = claim.stopped();
+    tokio::pin!(stopped);
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = &mut stopped => return Err(Refusal::Superseded),
+            next = poll_fn(|cx| source.poll_next(cx)) => next,
+        };
+        let Some(bytes) = next else { break };
+        let offset = intake.offset();
+        let bytes = bytes.map_err(|_| Refusal::BodyIncomplete)?;
+        intake.take(&bytes)?;
+        let written = match blob.write_now(offset, &bytes) {
+            Some(written) => written,
+            None => {
+                let batch = gather(bytes, source, &mut intake).await?;
+                blob.write(offset, batch, Arc::clone(claim) as Hold).await
+            }
+        };
+        written.map_err(|error| io_refusal(key, &error))?;
+    }
+    intake.finish()
+}
+
+/// Reads the bytes of a request that are held already, and compares their checksum.
+pub(super) async fn compare(
+    source: &mut dyn Source,
+    wanted: Wanted<'_>,
+    held_crc: u32,
+) -> Result<(), Refusal> {
+    let mut intake = Intake::new(wanted);
+    while let Some(bytes) = poll_fn(|cx| source.poll_next(cx)).await {
+        intake.take(&bytes.map_err(|_| Refusal::BodyIncomplete)?)?;
+    }
+    if intake.finish()? == held_crc { Ok(()) } else { Err(Refusal::ChunkConflict) }
+}
+
+/// Adds to `first` what has arrived meanwhile, without waiting: a blocking thread is worth
+/// waking only for a good piece of work.
+async fn gather(
+    first: Bytes,
+    source: &mut dyn Source,
+    intake: &mut Intake<'_>,
+) -> Result<Vec<Bytes>, Refusal> {
+    let mut len = first.len();
+    let mut batch = vec![first];
+    while len < BATCH_MAX {
+        let next = poll_fn(|cx| match source.poll_next(cx) {
+            Poll::Ready(next) => Poll::Ready(Some(next)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        let Some(Some(bytes)) = next.await else { break };
+        let bytes = bytes.map_err(|_| Refusal::BodyIncomplete)?;
+        intake.take(&bytes)?;
+        len += bytes.len();
+        batch.push(bytes);
+    }
+    Ok(batch)
+}
+
+/// What a request is to bring.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) span: Span,
+    pub(super) digests: &'a [Digest],
+}
+
+/// Counts and checks bytes as they arrive.
+struct Intake<'a> {
+    wanted: Wanted<'a>,
+    len: u64,
+    crc: Crc32c,
+    hashers: Vec<Hasher>,
+}
+
+impl<'a> Intake<'a> {
+    fn new(wanted: Wanted<'a>) -> Self {
+        let hashers = wanted.digests.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
+        Self { wanted, len: 0, crc: Crc32c::default(), hashers }
+    }
+
+    /// Where the next byte goes.
+    fn offset(&self) -> u64 {
+        self.wanted.span.start + self.len
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.len += bytes.len() as u64;
+        if self.len > self.wanted.span.len {
+            return Err(self.wrong_length());
+        }
+        self.crc.update(bytes);
+        for hasher in &mut self.hashers {
+            hasher.update(bytes);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<u32, Refusal> {
+        if self.len != self.wanted.span.len {
+            return Err(self.wrong_length());
+        }
+        let digests = self.hashers.into_iter().map(Hasher::finish);
+        if digests.zip(self.wanted.digests).any(|(computed, declared)| computed != *declared) {
+            return Err(Refusal::DigestMismatch);
+        }
+        Ok(self.crc.finish())
+    }
+
+    fn wrong_length(&self) -> Refusal {
+        Refusal::ChunkLength { expected: self.wanted.span.len }
+    }
+}
+
+/// Logs why bytes could not be written or read, and says what the client is told.
+pub(super) fn io_refusal(key: UploadKey, error: &io::Error) -> Refusal {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        tracing::warn!(%key, "no space is left for the bytes of the upload");
+        return Refusal::NoSpace;
+    }
+    tracing::error!(%key, %error, "the bytes of the upload cannot be written or read");
+    Refusal::Internal
+}

@@ -1,0 +1,32 @@
+use super::{Engine, Gaps, Refusal, View, table};
+use crate::upload::{Record, UploadKey};
+
+/// Most ranges of missing chunks in one answer.
+const RANGES_MAX: usize = 1_000;
+
+impl Engine {
+    /// How an upload stands, and what is missing of it. Starts nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSession`], [`Refusal::StateLost`], or a failure of ours.
+    pub async fn status(
+        &self,
+        key: UploadKey,
+    ) -> Result<(View, Gaps), Refusal> {
+        let open = self.table.peek(key).filter(|active| active.is_usable());
+        let seen = match &open {
+            Some(active) => self.look(key, &active.lock().record),
+            None => {
+                let read = self.store.read(key).await;
+                let record = read.map_err(|error| table::refusal(key, &error))?;
+                self.look(key, &record.ok_or(Refusal::NoSession)?)
+            }
+        };
+        if seen.0.expires <= self.clock.now() { Err(Refusal::NoSession) } else { Ok(seen) }
+    }
+
+    fn look(&self, key: UploadKey, record: &Record) -> (View, Gaps) {
+        let view = View::new(key, record, &self.deadlines(), self.clock.now());
+        (view, Gaps::new(record, RANGES_MAX))
+    }
+}

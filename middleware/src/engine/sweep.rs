@@ -1,0 +1,99 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::deliver::Deliver;
+use super::{Engine, Refusal};
+use crate::admission::Request;
+use crate::store::Listed;
+use crate::upload::{Record, Timestamp, UploadKey};
+
+/// An upload is closed when nobody has asked for it for this long.
+const IDLE: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// Counts the uploads an earlier process left behind, and hands over those that wait for it
+    /// where `deliver` says to whom. Answers how many wait.
+    pub async fn recover(self: &Arc<Self>, deliver: Option<&Arc<dyn Deliver>>) -> usize {
+        let mut waiting = 0;
+        for upload in self.listed().await {
+            let Ok(Some(record)) = self.store.read(upload.key).await else { continue };
+            self.count(upload.key, &record);
+            if !self.is_due(&record) {
+                continue;
+            }
+            waiting += 1;
+            if let Some(deliver) = deliver
+                && let Ok(active) = self.live(upload.key).await
+            {
+                self.start_finisher(&active, deliver);
+            }
+        }
+        waiting
+    }
+
+    async fn listed(&self) -> Vec<Listed> {
+        self.store.list().await.unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot list uploads");
+            Vec::new()
+        })
+    }
+
+    fn count(&self, key: UploadKey, record: &Record) {
+        if record.ended.is_some() {
+            return;
+        }
+        let declaration = &record.header.declaration;
+        let bytes = declaration.total - record.ranges.bytes();
+        let request = Request { key, owner: &record.header.owner, bytes, now: self.clock.now() };
+        self.budget.admit(&request, record.last_activity);
+    }
+
+    /// Closes the files of uploads that nobody uses.
+    pub fn close_idle(&self) {
+        self.table.close_idle(|active| {
+            let inner = active.lock();
+            inner.used.elapsed() >= IDLE && inner.claims.is_empty() && inner.finisher.is_none()
+        });
+    }
+
+    /// Removes what has expired.
+    pub async fn sweep(&self) {
+        let listed = self.listed().await;
+        let now = self.clock.now();
+        let uploads = &self.config.uploads;
+        let soonest = uploads.max_resumable_age.min(uploads.result_retention).min(uploads.first_byte_timeout);
+        // Nothing expires sooner after its last entry.
+        for upload in listed.iter().filter(|upload| upload.changed.after(soonest) <= now) {
+            if let Err(refusal) = self.remove_expired(upload.key, now).await {
+                tracing::warn!(key = %upload.key, ?refusal, "an expired upload stays behind");
+            }
+        }
+    }
+
+    /// Removes an upload if it has expired by `now` and nobody writes it.
+    pub(super) async fn remove_expired(&self, key: UploadKey, now: Timestamp) -> Result<(), Refusal> {
+        let is_expired = |record: &Record| self.deadlines().expiry(record) <= now;
+        let read = self.store.read(key).await;
+        match read.map_err(|error| super::table::refusal(key, &error))? {
+            Some(record) if !is_expired(&record) => return Ok(()),
+            _ => {}
+        }
+        // Whoever opens it meanwhile keeps it: only an upload nobody writes is removed.
+        if let Ok(active) = self.active(key).await {
+            let busy = {
+                let inner = active.lock();
+                !inner.claims.is_empty() || inner.finisher.as_ref().is_some() || !is_expired(&inner.record)
+            };
+            if busy {
+                return Ok(());
+            }
+            active.retire().await;
+        }
+        self.budget.release(key);
+        let removed = self.blobs.remove(key).await;
+        removed.map_err(|error| super::receive::io_refusal(key, &error))?;
+        self.store.remove(key).await.map_err(|error| super::table::refusal(key, &error))?;
+        tracing::info!(%key, "upload expired");
+        Ok(())
+    }
+}

@@ -1,0 +1,310 @@
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderValue, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::auth::{self, Denied};
+use crate::body::{AppResponse, BoxError, RequestBody, ResponseBody};
+use crate::engine::{Append, Create, Deliver, Delivered, Delivery, Refusal};
+use crate::handoff::capture;
+use crate::layer::Shared;
+use crate::protocol::chunked::{self, Command, NewUpload, Route};
+use crate::protocol::{BodySource, Code, Headers, Problem, Reply, discard_limit, expects_continue};
+use crate::upload::{SessionId, Target};
+
+/// Longest time a refused request's body is read and dropped before the answer.
+const DISCARD_FOR: Duration = Duration::from_secs(10);
+
+/// What of a request is ours.
+pub(crate) enum Ours {
+    Chunked(Route),
+    /// A request to a path of the app that must be signed, and is not.
+    Refused(Box<Problem>),
+}
+
+type BoxReply = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+pin_project! {
+    /// The answer to a request: the wrapped app's, or ours.
+    pub struct ResponseFuture<F> {
+        #[pin]
+        kind: Kind<F>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<F> {
+        App { #[pin] future: F },
+        Ours { future: BoxReply },
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    pub(crate) fn pass<S, B>(inner: &mut S, request: Request<B>) -> Self
+    where
+        S: Service<Request<RequestBody<B>>, Future = F>,
+    {
+        Self { kind: Kind::App { future: inner.call(request.map(RequestBody::client)) } }
+    }
+
+    pub(crate) fn ours<S, B, R>(shared: Arc<Shared>, ours: Ours, request: Request<B>, inner: S) -> Self
+    where
+        Handler<S, B>: Deliver,
+        S: Service<Request<RequestBody<B>>, Response = Response<R>, Future = F> + Send + Sync + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let deliver = Arc::new(Handler::new(Arc::clone(&shared), inner));
+        Self { kind: Kind::Ours { future: Box::pin(answer(shared, ours, request, deliver)) } }
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<ResponseBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            KindProj::App { future } => {
+                Poll::Ready(ready!(future.poll(cx)).map(|response| response.map(ResponseBody::app)))
+            }
+            KindProj::Ours { future } => {
+                Poll::Ready(Ok(ready!(future.as_mut().poll(cx)).map(ResponseBody::ours)))
+            }
+        }
+    }
+}
+
+impl<F> std::fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+/// Answers a request of ours. One that is refused before its client has sent everything has some
+/// of its body read and dropped first: many clients write first and read afterwards.
+async fn answer<B>(
+    shared: Arc<Shared>,
+    ours: Ours,
+    request: Request<B>,
+    deliver: Arc<dyn Deliver>,
+) -> Reply
+where
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let (parts, body) = request.into_parts();
+    let body = pin!(body);
+    let mut source = BodySource::new(body);
+    let outcome = match ours {
+        Ours::Chunked(route) => chunked(&shared, route, &parts, &mut source, deliver).await,
+        Ours::Refused(problem) => Err(problem.into_reply()),
+    };
+    match outcome {
+        Ok(reply) => reply,
+        Err(refusal) => {
+            // A client that waits for `100 Continue` and has not got it sends no body.
+            if source.is_used() || !expects_continue(&parts.headers) {
+                let bytes_max = discard_limit(shared.config.uploads.chunk_size);
+                let _ = tokio::time::timeout(DISCARD_FOR, source.discard(bytes_max)).await;
+            }
+            refusal
+        }
+    }
+}
+
+/// Carries out a request of the chunked dialect; `Err` is an answer to a body that was not read
+/// to its end.
+async fn chunked<B>(
+    shared: &Shared,
+    route: Route,
+    parts: &Parts,
+    source: &mut BodySource<'_, B>,
+    deliver: Arc<dyn Deliver>,
+) -> Result<Reply, Reply>
+where
+    B: Body<Data = Bytes> + Send,
+{
+    if parts.method == Method::OPTIONS {
+        return Ok(chunked::options(route));
+    }
+    if !route.allows(&parts.method) {
+        return Err(chunked::method_not_allowed(route).into_reply());
+    }
+    let signer = match chunked::is_create(route, parts) {
+        true => authorise(shared, &parts.headers, parts.uri.path()).map_err(Problem::into_reply)?,
+        false => None,
+    };
+    let command = chunked::parse(&shared.config, route, parts).map_err(Problem::into_reply)?;
+    match command {
+        Command::Create(upload) => {
+            if !source.is_empty() && source.has_bytes().await {
+                return Err(chunked::unexpected_body().into_reply());
+            }
+            create(shared, parts, upload, signer, deliver).await
+        }
+        Command::Append(append) => append_chunk(shared, &append, source, deliver).await,
+        Command::Status(id) => status(shared, &id).await,
+        Command::Cancel(id) => {
+            let cancelled = shared.engine.cancel(id.key()).await;
+            cancelled.map(|()| chunked::cancelled()).map_err(|refusal| refuse(&id, refusal))
+        }
+    }
+}
+
+async fn create(
+    shared: &Shared,
+    parts: &Parts,
+    upload: NewUpload,
+    signer: Option<&str>,
+    deliver: Arc<dyn Deliver>,
+) -> Result<Reply, Reply> {
+    let declaration = upload.declaration;
+    let owner = shared.hooks.on_create(parts, &declaration, signer)?;
+    let random = match &upload.idempotency_key {
+        Some(key) => shared.gate.ring().idempotent_id(&owner, key),
+        None => random().map_err(|refusal| Problem::from(refusal).into_reply())?,
+    };
+    let id = SessionId::new(random, shared.config.server.name.as_deref());
+    let idempotent = upload.idempotency_key.is_some();
+    let create = Create { id, idempotent, declaration, owner };
+    let created = shared.engine.create(create, deliver).await;
+    let created = created.map_err(|refusal| Problem::from(refusal).into_reply())?;
+    let base = &shared.config.server.public_base;
+    let durability = shared.engine.durability();
+    Ok(chunked::created(&created, base, durability, shared.config.delivery.on_unknown))
+}
+
+async fn append_chunk<B>(
+    shared: &Shared,
+    append: &Append,
+    source: &mut BodySource<'_, B>,
+    deliver: Arc<dyn Deliver>,
+) -> Result<Reply, Reply>
+where
+    B: Body<Data = Bytes> + Send,
+{
+    let Target::Chunk { number, .. } = append.target;
+    let appended = shared.engine.append(append, source, deliver).await;
+    let appended = appended.map_err(|refusal| refuse(&append.id, refusal))?;
+    Ok(chunked::appended(&appended, number, shared.config.delivery.on_unknown))
+}
+
+async fn status(shared: &Shared, id: &SessionId) -> Result<Reply, Reply> {
+    let status = shared.engine.status(id.key()).await;
+    let (view, gaps) = status.map_err(|refusal| refuse(id, refusal))?;
+    Ok(chunked::status(id, &view, &gaps, shared.config.delivery.on_unknown))
+}
+
+fn refuse(id: &SessionId, refusal: Refusal) -> Reply {
+    Problem::from(refusal).about(id.key()).into_reply()
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Refusal> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the system has no random bytes");
+        Refusal::Internal
+    })?;
+    Ok(bytes)
+}
+
+/// Checks the signature of a request; answers the id of the key that made it.
+pub(crate) fn authorise<'a>(
+    shared: &'a Shared,
+    headers: &HeaderMap,
+    path: &str,
+) -> Result<Option<&'a str>, Problem> {
+    let signature = Headers(headers).one(auth::path::HEADER)?.map(HeaderValue::as_bytes);
+    shared.gate.check(path, signature).map_err(|denied| {
+        let (code, detail) = match denied {
+            Denied::Missing => (
+                Code::SIGNATURE_MISSING,
+                "x-signature must be the hex form of HMAC-SHA256(secret, path), without the query.",
+            ),
+            Denied::Invalid => (
+                Code::SIGNATURE_INVALID,
+                "x-signature is not HMAC-SHA256(secret, path) in hex, for any key of this server.",
+            ),
+        };
+        let challenge = HeaderValue::from_static("X-Signature algorithm=\"hmac-sha256\"");
+        Problem::new(code, detail).with_header(WWW_AUTHENTICATE, challenge)
+    })
+}
+
+/// Hands uploads to the wrapped app: the one place that calls it besides
+/// [`ResponseFuture::pass`].
+pub(crate) struct Handler<S, B> {
+    shared: Arc<Shared>,
+    inner: S,
+    body: PhantomData<fn(B)>,
+}
+
+impl<S, B> Handler<S, B> {
+    pub(crate) fn new(shared: Arc<Shared>, inner: S) -> Self {
+        Self { shared, inner, body: PhantomData }
+    }
+}
+
+impl<S, B, A, R> Deliver for Handler<S, B>
+where
+    S: Service<Request<RequestBody<B>>, Response = A> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+    A: AppResponse<Body = R> + Send,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    fn deliver(
+        &self,
+        delivery: Delivery,
+    ) -> Pin<Box<dyn Future<Output = Delivered> + Send + 'static>> {
+        let (shared, inner) = (Arc::clone(&self.shared), self.inner.clone());
+        Box::pin(async move {
+            let key = delivery.key;
+            hand_over(&shared, inner, delivery).await.unwrap_or_else(|error| {
+                tracing::error!(%key, error = error.as_ref(), "the hand-off broke off");
+                Delivered::Broken
+            })
+        })
+    }
+}
+
+async fn hand_over<S, B, A, R>(
+    shared: &Shared,
+    mut inner: S,
+    delivery: Delivery,
+) -> Result<Delivered, BoxError>
+where
+    S: Service<Request<RequestBody<B>>, Response = A>,
+    S::Error: Into<BoxError>,
+    A: AppResponse<Body = R>,
+    R: Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    let (key, header) = (delivery.key, Arc::clone(&delivery.header));
+    let boundary = random().map_err(|_| "no random bytes")?;
+    let (request, digested) = shared.template.request(delivery, boundary);
+    let (mut parts, body) = request.into_parts();
+    shared.hooks.on_handoff(&mut parts, key, &header);
+    #[cfg_attr(not(feature = "axum"), expect(unused_mut, reason = "only axum has a limit to lift"))]
+    let mut request = Request::from_parts(parts, RequestBody::handoff(body));
+    #[cfg(feature = "axum")]
+    axum_core::extract::DefaultBodyLimit::disable().apply(&mut request);
+    poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+    let response = inner.call(request).await.map_err(Into::into)?;
+    let answer = capture(response.into_http()).await.map_err(Into::into)?;
+    Ok(Delivered::Answered { answer, sha256: digested.take() })
+}

@@ -1,0 +1,164 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::Response;
+use tower_layer::Layer;
+
+use crate::auth::{self, Gate, KeyRing};
+use crate::blob::{Local, StateDir};
+use crate::clock::Clock;
+use crate::config::{SessionStore, UploadConfig};
+use crate::driver::Driver;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::handoff::Template;
+use crate::hooks::{Finished, Hooks};
+use crate::pace::Pace;
+use crate::service::Steadfast;
+use crate::store::{Disk, Memory, Store};
+use crate::upload::{Declaration, Owner};
+
+/// Longer than a process that shuts down in time keeps its state directory.
+const LOCK_GRACE: Duration = Duration::from_secs(5);
+
+/// Makes the upload handler of any app resumable.
+///
+/// The layer goes **around the whole app**, because a finished upload is routed by the app like
+/// any other request:
+///
+/// ```no_run
+/// use axum::{Router, body::Body, routing::post};
+/// use steadfast::SteadfastLayer;
+/// use tower::Layer;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let app = Router::new().route("/upload", post(|| async { "the old handler" }));
+///
+/// let (layer, driver) = SteadfastLayer::from_file("config.toml").await?;
+/// tokio::spawn(driver.deliver_through::<Body, _>(app.clone()).run());
+/// let app: Router = Router::new().fallback_service(layer.layer(app));
+/// # Ok(()) }
+/// ```
+///
+/// With `Router::layer` each route would be wrapped on its own, and a hand-off would never reach
+/// the upload handler.
+#[derive(Clone)]
+pub struct SteadfastLayer {
+    shared: Arc<Shared>,
+}
+
+/// What every service made by one layer shares.
+pub(crate) struct Shared {
+    pub(crate) config: Arc<UploadConfig>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) gate: Gate,
+    pub(crate) template: Template,
+    pub(crate) hooks: Hooks,
+    /// Keeps the directory locked.
+    _state_dir: StateDir,
+}
+
+impl SteadfastLayer {
+    /// Reads `path`, opens the state directory, and answers the layer and the [`Driver`] that
+    /// does its background work. What the file says that is old or has no effect is logged.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, or why the state directory cannot be used.
+    pub async fn from_file(path: impl AsRef<Path>) -> Result<(Self, Driver), Error> {
+        let loaded = UploadConfig::from_file(path.as_ref());
+        let loaded = loaded.map_err(|error| Error::new(error.to_string()))?;
+        for notice in &loaded.notices {
+            tracing::warn!("{notice}");
+        }
+        Self::from_config(loaded.config).await
+    }
+
+    /// The same from a configuration that was read already.
+    ///
+    /// # Errors
+    /// Why the state directory or the secret cannot be used.
+    pub async fn from_config(config: UploadConfig) -> Result<(Self, Driver), Error> {
+        let config = Arc::new(config);
+        let state_dir = open_state_dir(&config).await?;
+        let ring = KeyRing::open(&config.security, state_dir.path());
+        let ring = ring.map_err(|error| Error::because("there is no usable secret", error))?;
+        let gate = Gate::new(&config.security, &config.server.public_base, ring);
+        let template = Template::new(&config.delivery, handler_signature(&config, &gate))
+            .ok_or_else(|| Error::new("delivery.path or delivery.method is not valid"))?;
+        let pace = Arc::new(Pace::for_runtime());
+        let dir = state_dir.path().to_owned();
+        let keeps_sessions = config.uploads.resumable_uploads_enabled;
+        let store: Arc<dyn Store> = match config.sessions.store {
+            SessionStore::Disk if keeps_sessions => Arc::new(Disk::new(dir.clone(), Arc::clone(&pace))),
+            _ => Arc::new(Memory::default()),
+        };
+        let blobs = Arc::new(Local::new(dir, pace));
+        let engine = Engine::new(Arc::clone(&config), store, blobs, Clock::system());
+        let hooks = Hooks::default();
+        let shared = Arc::new(Shared { config, engine, gate, template, hooks, _state_dir: state_dir });
+        Ok((Self { shared: Arc::clone(&shared) }, Driver::new(shared)))
+    }
+
+    /// Asks `hook` about every new upload, before a byte is sent: the app's own authentication
+    /// and quota. It sees the head of the request and what the client declares, and answers
+    /// whose upload it is, or the response that refuses it. Set once; a second call changes
+    /// nothing.
+    #[must_use]
+    pub fn on_create<F>(self, hook: F) -> Self
+    where
+        F: Fn(&Parts, &Declaration) -> Result<Owner, Response<Bytes>> + Send + Sync + 'static,
+    {
+        self.shared.hooks.set_on_create(Arc::new(hook));
+        self
+    }
+
+    /// Lets `hook` complete the head of every hand-off, for instance with extensions such as
+    /// axum's `ConnectInfo`. Set once; a second call changes nothing.
+    #[must_use]
+    pub fn on_handoff<F>(self, hook: F) -> Self
+    where
+        F: Fn(&mut Parts, &Finished<'_>) + Send + Sync + 'static,
+    {
+        self.shared.hooks.set_on_handoff(Arc::new(hook));
+        self
+    }
+}
+
+async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
+    let path = &config.uploads.state_dir;
+    let wait = config.timeouts.shutdown + LOCK_GRACE;
+    StateDir::open(path, wait).await.map_err(|error| {
+        let dir = path.display();
+        let message = match error.kind() {
+            std::io::ErrorKind::WouldBlock => format!(
+                "uploads.state_dir {dir} is in use by another process; each needs its own"
+            ),
+            _ => format!("uploads.state_dir {dir} cannot be used: {error}"),
+        };
+        Error::because(message, error)
+    })
+}
+
+fn handler_signature(config: &UploadConfig, gate: &Gate) -> Option<(HeaderName, HeaderValue)> {
+    let signature = gate.sign(config.delivery.path.split('?').next()?)?;
+    let name = HeaderName::from_static(auth::path::HEADER);
+    HeaderValue::try_from(signature).ok().map(|value| (name, value))
+}
+
+impl<S> Layer<S> for SteadfastLayer {
+    type Service = Steadfast<S>;
+
+    fn layer(&self, inner: S) -> Steadfast<S> {
+        Steadfast::new(Arc::clone(&self.shared), inner)
+    }
+}
+
+impl std::fmt::Debug for SteadfastLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SteadfastLayer").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,62 @@
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tower_service::Service;
+
+use crate::body::BoxError;
+use crate::config::UploadConfig;
+use crate::driver::Driver;
+use crate::serve::{Limits, Server, stop_signal};
+
+/// Longest time a client that still sends may take to read its answer.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Serves a wrapped app until the process is asked to end (`SIGTERM`, `SIGINT`), with the limits of
+/// `[server]` and `[timeouts]`, and runs its [`Driver`] meanwhile. Running requests and hand-offs
+/// get `timeouts.shutdown` to finish.
+///
+/// # Errors
+/// Those of the listening socket that do not pass by themselves.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    app: S,
+    config: &UploadConfig,
+    driver: Driver,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let limits = Limits {
+        header_timeout: config.timeouts.header_timeout,
+        idle_timeout: config.timeouts.idletimeout,
+        shutdown: config.timeouts.shutdown,
+        max_connections: config.server.max_connections,
+        max_header_size: config.server.max_header_size,
+        linger: LINGER,
+    };
+    let drain = driver.drain();
+    let background = tokio::spawn(driver.run());
+    let within = config.timeouts.shutdown;
+    let stop = async {
+        stop_signal().await;
+        tracing::info!(?within, "asked to end: running requests and hand-offs may finish");
+    };
+    let drained = Server::new(limits).run(listener, app, stop, drain).await;
+    background.abort();
+    let drained = drained?;
+    if drained.is_complete() {
+        tracing::info!("ended, with everything finished");
+    } else {
+        tracing::warn!(?drained, "ended in the middle of requests or hand-offs");
+    }
+    Ok(())
+}

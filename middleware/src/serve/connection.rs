@@ -1,0 +1,146 @@
+//! One connection from accept to close.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1::{self, UpgradeableConnection as Http1};
+use hyper::server::conn::http2::{self, Connection as Http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout};
+use tower_service::Service;
+
+use super::io::{Io, Remains};
+use super::peer::WithPeer;
+use super::phase::{HeadTimer, Phase, Phases, Streams};
+use super::sniff::Opening;
+use super::watch::{End, Orders, Watch};
+use super::{BoxError, Limits, linger};
+
+/// Bytes of one HTTP/2 request that may be under way: 40 MiB/s at 100 ms.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// The same for all requests of a connection. It is also what a connection may make us hold.
+const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Fewer, larger frames: the default of 16 KiB costs four times the work.
+const FRAME_SIZE: u32 = 64 << 10;
+/// Finds HTTP/2 clients that are gone, also while a request runs and no timeout applies.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+const REQUEST_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// What a connection is given by its server.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) limits: Limits,
+    pub(super) orders: Orders,
+    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) peer: SocketAddr,
+}
+
+/// Serves `app` on `stream`. `serving` is dropped when HTTP is over; the connection may linger
+/// after that.
+pub(super) async fn serve<T, S, B, G>(mut stream: T, app: S, terms: Terms, serving: G)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let Terms {
+        limits,
+        orders,
+        permit,
+        peer,
+    } = terms;
+    let accepted = Instant::now();
+    let Some(opening) = open(&mut stream, &limits, &orders).await else {
+        return;
+    };
+    let is_http2 = opening.is_http2();
+    let phases = if is_http2 {
+        Phases::http2(accepted)
+    } else {
+        Phases::http1(accepted)
+    };
+    let (io, mut remains) = Io::new(stream, opening, Arc::clone(&phases), permit);
+    let io = TokioIo::new(io);
+    let app = WithPeer::new(TowerToHyperService::new(app), peer);
+    let end = if is_http2 {
+        let conn = http2_builder(&limits, &phases).serve_connection(io, app);
+        Watch::new(conn, Http2::graceful_shutdown, phases, limits, &orders).await
+    } else {
+        let conn = http1_builder(&limits, &phases)
+            .serve_connection(io, app)
+            .with_upgrades();
+        Watch::new(conn, Http1::graceful_shutdown, phases, limits, &orders).await
+    };
+    drop(serving);
+    // Nothing remains of an upgraded connection: it belongs to the app.
+    if let Ok(remains) = remains.try_recv() {
+        close(remains, end, &limits, &orders).await;
+    }
+}
+
+/// The first bytes, unless they take too long, there are none, or the server stops.
+async fn open<T>(stream: &mut T, limits: &Limits, orders: &Orders) -> Option<Opening>
+where
+    T: AsyncRead + Unpin,
+{
+    tokio::select! {
+        biased;
+        opening = Opening::receive(stream) => opening.ok().filter(|opening| !opening.is_empty()),
+        () = sleep(limits.header_timeout) => None,
+        () = orders.stop.cancelled() => None,
+    }
+}
+
+fn http1_builder(limits: &Limits, phases: &Arc<Phases>) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(HeadTimer(Arc::clone(phases)))
+        .header_read_timeout(limits.header_timeout)
+        // Not `max_buf_size`: that would bound the reads of bodies too.
+        .max_header_size(usize::try_from(limits.max_header_size).unwrap_or(usize::MAX));
+    builder
+}
+
+fn http2_builder(limits: &Limits, phases: &Arc<Phases>) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(Streams(Arc::clone(phases)));
+    builder
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_SIZE)
+        .keep_alive_interval(PING_INTERVAL);
+    builder
+}
+
+/// Closes the socket so that the client can read what it was sent.
+async fn close<T>(mut remains: Remains<T>, end: End, limits: &Limits, orders: &Orders)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let answer = match end {
+        _ if remains.ended => return,
+        // A timeout in the middle of an answer must not add to it.
+        End::TimedOut(Phase::Head) if remains.flushed => REQUEST_TIMEOUT,
+        End::Closed if remains.shut => &[],
+        // Where hyper gave up, or nothing is under way, there is no answer to protect.
+        End::Closed | End::ClosedIdle | End::TimedOut(_) | End::Cut => return,
+    };
+    tokio::select! {
+        _ = timeout(limits.linger, linger::part(&mut remains.stream, answer)) => {}
+        () = orders.cut.cancelled() => {}
+    }
+}

@@ -1,0 +1,150 @@
+//! The I/O of a connection as hyper sees it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::phase::Phases;
+use super::sniff::Opening;
+
+/// A stream that reports what [`Phases`] must know and, when it is dropped, gives the socket back
+/// instead of closing it, so that its task can part from the client in good order.
+///
+/// Reads and writes are forwarded as they are. Events about the raw stream (the client is gone while
+/// nobody reads the body, a body that makes no progress) belong here too.
+#[derive(Debug)]
+pub(super) struct Io<T> {
+    /// What was read to tell the protocols apart, not yet read by hyper.
+    opening: Opening,
+    /// Taken by `drop` only.
+    stream: Option<Remains<T>>,
+    phases: Arc<Phases>,
+    back: Option<oneshot::Sender<Remains<T>>>,
+}
+
+/// What is left when HTTP is over.
+#[derive(Debug)]
+pub(super) struct Remains<T> {
+    pub(super) stream: T,
+    /// The client has closed its side, or the connection is broken.
+    pub(super) ended: bool,
+    /// Nothing is left half-written.
+    pub(super) flushed: bool,
+    /// Our side was shut down in good order.
+    pub(super) shut: bool,
+    /// The place among `max_connections`; an upgraded connection keeps it too.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<T> Io<T> {
+    /// Wraps `stream`. The receiver has the remains as soon as the wrapper is dropped.
+    pub(super) fn new(
+        stream: T,
+        opening: Opening,
+        phases: Arc<Phases>,
+        permit: OwnedSemaphorePermit,
+    ) -> (Self, oneshot::Receiver<Remains<T>>) {
+        let (back, remains) = oneshot::channel();
+        let stream = Remains {
+            stream,
+            ended: false,
+            flushed: true,
+            shut: false,
+            _permit: permit,
+        };
+        (
+            Self {
+                opening,
+                stream: Some(stream),
+                phases,
+                back: Some(back),
+            },
+            remains,
+        )
+    }
+
+    fn open(&mut self) -> io::Result<&mut Remains<T>> {
+        self.stream
+            .as_mut()
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl<T> Drop for Io<T> {
+    fn drop(&mut self) {
+        if let (Some(back), Some(stream)) = (self.back.take(), self.stream.take()) {
+            // Nobody waits for an upgraded connection: then it just closes.
+            let _ = back.send(stream);
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Io<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.opening.is_empty() {
+            this.opening.read(buf);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let open = this.open()?;
+        let result = ready!(Pin::new(&mut open.stream).poll_read(cx, buf));
+        if result.is_err() || (buf.filled().len() == before && buf.remaining() > 0) {
+            open.ended = true;
+        } else {
+            this.phases.received();
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Io<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let open = self.get_mut().open()?;
+        open.flushed = false;
+        Pin::new(&mut open.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let open = self.get_mut().open()?;
+        open.flushed = false;
+        Pin::new(&mut open.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(|open| open.stream.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let open = self.get_mut().open()?;
+        ready!(Pin::new(&mut open.stream).poll_flush(cx))?;
+        // hyper flushes only when it has written all it had.
+        open.flushed = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let open = self.get_mut().open()?;
+        ready!(Pin::new(&mut open.stream).poll_shutdown(cx))?;
+        open.shut = true;
+        Poll::Ready(Ok(()))
+    }
+}

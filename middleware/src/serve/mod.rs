@@ -1,0 +1,86 @@
+//! An accept loop that enforces what a tower layer cannot: how long a client may take before a
+//! request has begun, and how a connection ends.
+//!
+//! HTTP/1.1 and HTTP/2 (with prior knowledge) are served on the same port. The rules:
+//!
+//! 1. A request's head must be complete [`header_timeout`](Limits::header_timeout) after its first
+//!    byte, on a new connection after the accept. Otherwise the answer is `408` and the connection
+//!    closes; a client that said nothing, or speaks HTTP/2, gets no answer.
+//! 2. Between requests a connection is closed silently after
+//!    [`idle_timeout`](Limits::idle_timeout). On HTTP/2 that is while no request runs, and the client
+//!    is told by `GOAWAY`.
+//! 3. While a request is served, neither applies: an upload may take as long as it needs.
+//! 4. A head of more than [`max_header_size`](Limits::max_header_size) bytes is answered `431` and
+//!    the connection closes (on HTTP/2: that request ends).
+//! 5. A client that still sends when it has been answered can read the answer: our side is shut down
+//!    and the rest is discarded, for [`linger`](Limits::linger) and 64 MiB at most.
+//! 6. With [`max_connections`](Limits::max_connections) open, the next ones wait in the kernel's
+//!    backlog. An error of accept is waited out and never ends the server.
+//! 7. When asked to stop, the server closes the port and idle connections at once, lets running
+//!    requests finish and cuts what is left after [`shutdown`](Limits::shutdown).
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::time::Duration;
+//!
+//! use axum::{Router, routing::get};
+//! use steadfast::serve::{Limits, Server};
+//!
+//! # #[tokio::main] async fn main() -> std::io::Result<()> {
+//! let limits = Limits {
+//!     header_timeout: Duration::from_secs(10),
+//!     idle_timeout: Duration::from_secs(75),
+//!     shutdown: Duration::from_secs(30),
+//!     max_connections: 4096,
+//!     max_header_size: 32 << 10,
+//!     linger: Duration::from_secs(5),
+//! };
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//! let app = Router::new().route("/", get(|| async { "hello" }));
+//!
+//! let client = tokio::task::spawn_blocking(move || {
+//!     let ask = |head: &str| {
+//!         let mut stream = std::net::TcpStream::connect(address)?;
+//!         stream.write_all(head.as_bytes())?;
+//!         let mut answer = String::new();
+//!         stream.read_to_string(&mut answer).map(|_| answer)
+//!     };
+//!     let served = ask("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
+//!     assert!(served.starts_with("HTTP/1.1 200 ") && served.ends_with("hello"));
+//!     let refused = ask(&format!("GET / HTTP/1.1\r\nhost: {}\r\n\r\n", "a".repeat(40 << 10)))?;
+//!     assert!(refused.starts_with("HTTP/1.1 431 "));
+//!     std::io::Result::Ok(())
+//! });
+//! let stop = async { client.await.unwrap().unwrap() };
+//! let drained = Server::new(limits).run(listener, app, stop, async {}).await?;
+//! assert!(drained.is_complete());
+//! # Ok(()) }
+//! ```
+//!
+//! # Deployment
+//!
+//! There is no TLS: put a proxy in front for it, with an idle timeout towards this server that is
+//! *shorter* than [`idle_timeout`](Limits::idle_timeout), or it may send a request on a connection
+//! that is just being closed. `max_connections` needs as many file descriptors (`ulimit -n`), and one
+//! for every file the app opens. An upgraded connection (a WebSocket) counts until the app drops it,
+//! and is not waited for when the server stops.
+
+mod accept;
+mod connection;
+mod io;
+mod linger;
+mod peer;
+mod phase;
+mod server;
+mod signal;
+mod sniff;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+pub use peer::PeerAddr;
+pub use server::{Drained, Limits, Server};
+pub use signal::stop_signal;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,215 @@
+//! What a connection is doing, and until when it may.
+//!
+//! A connection has one [`Phases`]. The I/O wrapper, hyper's timer and the streams of HTTP/2 report
+//! to it; the task of the connection asks it for the deadline. Everything the busy path needs is one
+//! atomic word, so that reading a body costs a load and a branch.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use hyper::rt::{Executor, Sleep, Timer};
+use tokio::time::Instant;
+
+use super::Limits;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// HTTP/1.1: a request's head has begun to arrive.
+    Head,
+    /// HTTP/1.1: between requests, no byte of the next one has arrived.
+    Idle,
+    /// A request is being served.
+    Busy,
+    /// HTTP/2: no request yet.
+    New,
+    /// HTTP/2: between requests.
+    Quiet,
+}
+
+impl Phase {
+    const BITS: u32 = 3;
+    const MASK: u64 = (1 << Self::BITS) - 1;
+    const ALL: [Self; 5] = [Self::Head, Self::Idle, Self::Busy, Self::New, Self::Quiet];
+
+    fn of(word: u64) -> Self {
+        let index = (word & Self::MASK) as usize;
+        Self::ALL.get(index).copied().unwrap_or(Self::Busy)
+    }
+}
+
+/// The phase of one connection and when it began.
+#[derive(Debug)]
+pub(super) struct Phases {
+    accepted: Instant,
+    /// The phase in the low bits, the microseconds from `accepted` to its begin above them.
+    word: AtomicU64,
+    /// Running HTTP/2 streams. While there are any, the word says nothing.
+    streams: AtomicUsize,
+    /// The connection's task, while it waits for the last stream to end.
+    waiting: Mutex<Option<Waker>>,
+}
+
+impl Phases {
+    /// A connection whose first bytes speak HTTP/1: its first head counts from `accepted`.
+    pub(super) fn http1(accepted: Instant) -> Arc<Self> {
+        Self::begin(accepted, Phase::Head)
+    }
+
+    /// A connection whose first bytes speak HTTP/2.
+    pub(super) fn http2(accepted: Instant) -> Arc<Self> {
+        Self::begin(accepted, Phase::New)
+    }
+
+    fn begin(accepted: Instant, phase: Phase) -> Arc<Self> {
+        Arc::new(Self {
+            accepted,
+            word: AtomicU64::new(phase as u64),
+            streams: AtomicUsize::new(0),
+            waiting: Mutex::new(None),
+        })
+    }
+
+    /// What the connection is doing.
+    pub(super) fn now(&self) -> Phase {
+        if self.streams.load(Ordering::Acquire) > 0 {
+            return Phase::Busy;
+        }
+        Phase::of(self.word.load(Ordering::Acquire))
+    }
+
+    /// Bytes arrived.
+    pub(super) fn received(&self) {
+        if Phase::of(self.word.load(Ordering::Relaxed)) == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// The phase and when it has lasted too long; none while a request is served. `waker` is woken
+    /// when the last stream of an HTTP/2 connection ends.
+    pub(super) fn deadline(&self, limits: &Limits, waker: &Waker) -> Option<(Phase, Instant)> {
+        if self.streams.load(Ordering::Acquire) > 0 {
+            self.wake_when_quiet(waker);
+            // The last stream may have ended before it could see the waker.
+            if self.streams.load(Ordering::Acquire) > 0 {
+                return None;
+            }
+        }
+        let word = self.word.load(Ordering::Acquire);
+        let phase = Phase::of(word);
+        let timeout = match phase {
+            Phase::Head | Phase::New => limits.header_timeout,
+            Phase::Idle | Phase::Quiet => limits.idle_timeout,
+            Phase::Busy => return None,
+        };
+        let begin = self.accepted + Duration::from_micros(word >> Phase::BITS);
+        Some((phase, begin.checked_add(timeout)?))
+    }
+
+    fn enter(&self, phase: Phase) {
+        let micros = self.accepted.elapsed().as_micros() as u64;
+        self.word
+            .store(micros << Phase::BITS | phase as u64, Ordering::Release);
+    }
+
+    fn wake_when_quiet(&self, waker: &Waker) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *waiting {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    fn stream_ended(&self) {
+        // The word first: whoever sees no stream must see since when.
+        self.enter(Phase::Quiet);
+        if self.streams.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let waker = self
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// The timer hyper's HTTP/1 connection is given. It never fires: hyper has one setting for a slow
+/// head and an idle connection, we have two. But hyper asks for it exactly when it begins to wait
+/// for a head, and drops what it was given when it has one.
+#[derive(Clone, Debug)]
+pub(super) struct HeadTimer(pub(super) Arc<Phases>);
+
+impl HeadTimer {
+    fn waiting_for_head(&self) {
+        // The first head counts from the accept, so that phase stays as it is.
+        if self.0.now() == Phase::Busy {
+            self.0.enter(Phase::Idle);
+        }
+    }
+}
+
+impl Timer for HeadTimer {
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
+        self.waiting_for_head();
+        Box::pin(AwaitedHead(Arc::clone(&self.0)))
+    }
+
+    fn sleep_until(&self, _: std::time::Instant) -> Pin<Box<dyn Sleep>> {
+        self.sleep(Duration::ZERO)
+    }
+
+    fn reset(&self, _: &mut Pin<Box<dyn Sleep>>, _: std::time::Instant) {
+        self.waiting_for_head();
+    }
+}
+
+struct AwaitedHead(Arc<Phases>);
+
+impl Future for AwaitedHead {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+impl Sleep for AwaitedHead {}
+
+impl Drop for AwaitedHead {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Busy);
+    }
+}
+
+/// Runs the streams of an HTTP/2 connection, each from its request to the end of its response.
+#[derive(Clone, Debug)]
+pub(super) struct Streams(pub(super) Arc<Phases>);
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.streams.fetch_add(1, Ordering::AcqRel);
+        let running = RunningStream(Arc::clone(&self.0));
+        tokio::spawn(async move {
+            stream.await;
+            drop(running);
+        });
+    }
+}
+
+struct RunningStream(Arc<Phases>);
+
+impl Drop for RunningStream {
+    fn drop(&mut self) {
+        self.0.stream_ended();
+    }
+}

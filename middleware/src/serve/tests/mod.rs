@@ -1,0 +1,13 @@
+#![allow(clippy::unwrap_used)]
+
+//! Real sockets on both sides. Clients are blocking ones on the thread of the test; the server runs
+//! on its own threads and fails the test when it panics.
+
+mod client;
+mod ends;
+mod head;
+mod http2;
+mod parts;
+mod places;
+mod server;
+mod stop;

@@ -1,0 +1,189 @@
+//! A server under test and its app.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::serve::{Drained, Limits, PeerAddr, Server};
+
+/// Long enough never to matter in a test.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+/// Short enough to wait for.
+pub(super) const SHORT: Duration = Duration::from_millis(200);
+
+/// No limit matters.
+pub(super) const LIMITS: Limits = Limits {
+    header_timeout: LONG,
+    idle_timeout: LONG,
+    shutdown: LONG,
+    max_connections: 100,
+    max_header_size: 16 << 10,
+    linger: Duration::from_secs(5),
+};
+
+/// What the app and the test tell each other.
+#[derive(Default)]
+pub(super) struct Signals {
+    /// Requests that reached the app.
+    pub(super) requests: AtomicUsize,
+    /// One permit ends one wait of the app.
+    pub(super) go: Gate,
+    /// A handler that never ends was dropped.
+    pub(super) dropped: AtomicBool,
+}
+
+pub(super) struct Gate(Semaphore);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Semaphore::new(0))
+    }
+}
+
+impl Gate {
+    pub(super) fn open(&self) {
+        self.0.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        self.0.acquire().await.unwrap().forget();
+    }
+}
+
+struct SetOnDrop(Arc<Signals>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.dropped.store(true, Ordering::SeqCst);
+    }
+}
+
+async fn app(
+    request: Request<Incoming>,
+    signals: Arc<Signals>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    signals.requests.fetch_add(1, Ordering::SeqCst);
+    let mut status = StatusCode::OK;
+    let text = match request.uri().path() {
+        "/count" => count(request.into_body()).await.to_string(),
+        "/refuse" => {
+            status = StatusCode::UNAUTHORIZED;
+            "not you".repeat(1000)
+        }
+        "/wait" => {
+            signals.go.pass().await;
+            "waited".to_owned()
+        }
+        "/never" => {
+            let _dropped = SetOnDrop(Arc::clone(&signals));
+            pending().await
+        }
+        "/peer" => {
+            let PeerAddr(peer) = request.extensions().get().unwrap();
+            peer.to_string()
+        }
+        _ => "hello".to_owned(),
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+async fn count(mut body: Incoming) -> u64 {
+    let mut total = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { break };
+        total += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
+    assert!(body.is_end_stream() || total > 0);
+    total
+}
+
+/// A running server.
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
+    pub(super) signals: Arc<Signals>,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Drained>,
+    runtime: Runtime,
+}
+
+impl Running {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self::draining(limits, async {})
+    }
+
+    /// With a `drain` future.
+    pub(super) fn draining(
+        limits: Limits,
+        drain: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        let runtime = runtime.unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let signals = Arc::new(Signals::default());
+        let (stop, stopped) = oneshot::channel();
+        let service = tower::service_fn({
+            let signals = Arc::clone(&signals);
+            move |request| app(request, Arc::clone(&signals))
+        });
+        let ended = runtime.spawn(async move {
+            let stop = async { stopped.await.unwrap() };
+            Server::new(limits)
+                .run(listener, service, stop, drain)
+                .await
+                .unwrap()
+        });
+        Self {
+            address,
+            signals,
+            stop,
+            ended,
+            runtime,
+        }
+    }
+
+    /// Asks it to stop.
+    pub(super) fn stop(self) -> Stopping {
+        self.stop.send(()).unwrap();
+        Stopping {
+            ended: self.ended,
+            runtime: self.runtime,
+        }
+    }
+
+    /// Drops the future of `run`.
+    pub(super) fn abort(&self) {
+        self.ended.abort();
+    }
+}
+
+/// A server that was asked to stop.
+pub(super) struct Stopping {
+    ended: JoinHandle<Drained>,
+    runtime: Runtime,
+}
+
+impl Stopping {
+    /// Waits for the end of `run`.
+    pub(super) fn end(self) -> Drained {
+        self.runtime.block_on(self.ended).unwrap()
+    }
+}

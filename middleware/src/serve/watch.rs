@@ -1,0 +1,169 @@
+//! A connection of hyper under our timeouts.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::Limits;
+use super::phase::{Phase, Phases};
+
+/// Why a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// hyper is done with it.
+    Closed,
+    /// hyper is done with it, between two requests.
+    ClosedIdle,
+    /// The phase lasted too long.
+    TimedOut(Phase),
+    /// The server has no more time.
+    Cut,
+}
+
+/// The two orders a server gives its connections.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Orders {
+    /// Finish what runs, begin nothing.
+    pub(super) stop: CancellationToken,
+    /// End now. Given after `stop` only.
+    pub(super) cut: CancellationToken,
+}
+
+impl Orders {
+    /// Orders for one connection. Waiting on a token takes its lock: each connection has its own.
+    pub(super) fn child(&self) -> Self {
+        Self {
+            stop: self.stop.child_token(),
+            cut: self.cut.child_token(),
+        }
+    }
+}
+
+pin_project! {
+    /// Drives `conn` until it ends by itself, by a timeout or by order.
+    ///
+    /// A limit on a whole request or response, or on a body that stalls, is one more deadline in
+    /// [`Phases::deadline`].
+    pub(super) struct Watch<C> {
+        #[pin]
+        conn: C,
+        // Tells it to finish what runs and begin nothing.
+        finish: fn(Pin<&mut C>),
+        // One timer for the whole connection. It is moved when it fires too early or must fire
+        // sooner, not whenever the deadline moves.
+        #[pin]
+        timer: Sleep,
+        #[pin]
+        stop: WaitForCancellationFutureOwned,
+        #[pin]
+        cut: WaitForCancellationFutureOwned,
+        stopping: bool,
+        leaving: bool,
+        phases: Arc<Phases>,
+        limits: Limits,
+    }
+}
+
+impl<C> Watch<C> {
+    /// Watches `conn`; `finish` is its graceful shutdown.
+    pub(super) fn new(
+        conn: C,
+        finish: fn(Pin<&mut C>),
+        phases: Arc<Phases>,
+        limits: Limits,
+        orders: &Orders,
+    ) -> Self {
+        Self {
+            conn,
+            finish,
+            timer: sleep(limits.header_timeout),
+            stop: orders.stop.clone().cancelled_owned(),
+            cut: orders.cut.clone().cancelled_owned(),
+            stopping: false,
+            leaving: false,
+            phases,
+            limits,
+        }
+    }
+
+    fn closed(&self, result: hyper::Result<()>) -> End {
+        match result {
+            Ok(()) if self.phases.now() == Phase::Idle => End::ClosedIdle,
+            Ok(()) => End::Closed,
+            Err(error) => {
+                tracing::debug!(%error, "connection ended");
+                End::Closed
+            }
+        }
+    }
+
+    /// Ready when the phase has lasted too long.
+    fn poll_expired(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Phase> {
+        let mut this = self.project();
+        loop {
+            let Some((phase, mut deadline)) = this.phases.deadline(this.limits, cx.waker()) else {
+                return Poll::Pending;
+            };
+            if *this.leaving && phase == Phase::Quiet {
+                deadline = deadline.checked_add(this.limits.linger).unwrap_or(deadline);
+            }
+            if this.timer.deadline() > deadline {
+                this.timer.as_mut().reset(deadline);
+            }
+            if this.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if this.timer.deadline() == deadline {
+                return Poll::Ready(phase);
+            }
+            this.timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Ready with `true` when the connection must end now, with `false` when it was told to finish.
+    fn poll_ordered(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let this = self.project();
+        if *this.stopping {
+            return this.cut.poll(cx).map(|()| true);
+        }
+        this.stop.poll(cx).map(|()| {
+            *this.stopping = true;
+            (this.finish)(this.conn);
+            false
+        })
+    }
+}
+
+impl<C: Future<Output = hyper::Result<()>>> Future for Watch<C> {
+    type Output = End;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            // First: what has arrived counts before any timeout or order.
+            if let Poll::Ready(result) = self.as_mut().project().conn.poll(cx) {
+                return Poll::Ready(self.closed(result));
+            }
+            if let Poll::Ready(now) = self.as_mut().poll_ordered(cx) {
+                if now {
+                    return Poll::Ready(End::Cut);
+                }
+                continue;
+            }
+            match self.as_mut().poll_expired(cx) {
+                // An HTTP/2 client is told before we leave: a request on its way is not lost then.
+                Poll::Ready(Phase::Quiet) if !self.leaving => {
+                    let this = self.as_mut().project();
+                    *this.leaving = true;
+                    (this.finish)(this.conn);
+                }
+                Poll::Ready(phase) => return Poll::Ready(End::TimedOut(phase)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}

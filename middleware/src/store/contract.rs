@@ -1,0 +1,88 @@
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::upload::{Entry, Header, Record, Timestamp, UploadKey};
+
+/// A boxed future, as a trait object's method returns it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Keeps the log of every upload.
+pub trait Store: Send + Sync + 'static {
+    /// Starts the log of a new upload.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is one of that key.
+    fn create(&self, key: UploadKey, header: Arc<Header>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Reads an upload without getting ready to change it; `None` when there is none.
+    fn read(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>>;
+
+    /// Reads an upload and opens its log for appending; `None` when there is none. The caller
+    /// keeps at most one open log per upload.
+    fn open(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Opened>, StoreError>>;
+
+    /// Forgets an upload; no error when there is none.
+    fn remove(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Names every upload, in no order.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, StoreError>>;
+}
+
+/// The open log of one upload.
+pub trait Log: Send + Sync + 'static {
+    /// Adds entries behind revision `revision`, all or none of them.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the log is not at that revision. After any other error but
+    /// [`StoreError::is_full`] the log takes no more entries until it is opened anew.
+    fn append(&self, revision: u64, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// An upload whose log is open.
+pub struct Opened {
+    /// The fold of its entries.
+    pub record: Record,
+    /// Where more are added.
+    pub log: Box<dyn Log>,
+}
+
+/// An upload as [`Store::list`] names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed {
+    /// Which upload.
+    pub key: UploadKey,
+    /// When its log last changed: never earlier than its last entry.
+    pub changed: Timestamp,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is an upload of that key already.
+    #[error("the upload exists already")]
+    Exists,
+    /// Somebody else has added entries.
+    #[error("the upload has changed meanwhile")]
+    Conflict,
+    /// The log cannot be trusted.
+    #[error("the log of the upload is damaged: {0}")]
+    Damaged(String),
+    /// The filesystem refused.
+    #[error("the log of the upload cannot be read or written")]
+    Io(#[from] io::Error),
+}
+
+impl StoreError {
+    /// Whether space ran out: the log is as it was, and more space mends it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io(error) if is_full(error))
+    }
+}
+
+/// Whether an error says that the filesystem or a quota is full.
+#[must_use]
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

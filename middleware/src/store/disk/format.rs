@@ -1,0 +1,125 @@
+//! The bytes of a log file.
+//!
+//! ```text
+//! file   = magic (8) salt (16) frame*
+//! frame  = length of payload (u32 LE) check (u32 LE) payload
+//! check  = masked CRC-32C of salt, offset of the frame (u64 LE) and payload
+//! payload = 1 start len crc at      a received range, binary: 29 bytes
+//!         | 2 JSON                  every other entry
+//! ```
+//!
+//! The salt keeps blocks of an older file from parsing, the offset keeps frames where they were
+//! written, the mask keeps a run of zeros from being valid.
+
+use crate::upload::{Crc32c, Entry, Timestamp};
+
+pub(super) const MAGIC: [u8; 8] = *b"SFUPLOG1";
+pub(super) const PREFIX_LEN: usize = 24;
+const FRAME_HEAD_LEN: usize = 8;
+/// Above every entry: an answer's 64 KiB take 128 KiB in hex.
+const PAYLOAD_LEN_MAX: usize = 1 << 20;
+const KIND_RECEIVED: u8 = 1;
+const KIND_JSON: u8 = 2;
+
+pub(super) type Salt = [u8; 16];
+
+/// The beginning of a new file.
+pub(super) fn prefix(salt: Salt) -> Vec<u8> {
+    [MAGIC.as_slice(), salt.as_slice()].concat()
+}
+
+/// Reads the beginning of a file.
+pub(super) fn read_prefix(bytes: &[u8]) -> Option<Salt> {
+    let salt = bytes.strip_prefix(&MAGIC)?.get(..PREFIX_LEN - MAGIC.len())?;
+    salt.try_into().ok()
+}
+
+/// Adds the frame of `entry` to `out`, which will be written at `offset` of the file.
+pub(super) fn push_frame(
+    out: &mut Vec<u8>,
+    salt: &Salt,
+    offset: u64,
+    entry: &Entry,
+) -> Result<(), serde_json::Error> {
+    let frame_offset = offset + out.len() as u64;
+    let payload = payload(entry)?;
+    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(&check(salt, frame_offset, &payload).to_le_bytes());
+    out.extend_from_slice(&payload);
+    Ok(())
+}
+
+fn payload(entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
+    if let Entry::Received { start, len, crc, at } = entry {
+        let mut payload = vec![KIND_RECEIVED];
+        payload.extend_from_slice(&start.to_le_bytes());
+        payload.extend_from_slice(&len.to_le_bytes());
+        payload.extend_from_slice(&crc.to_le_bytes());
+        payload.extend_from_slice(&at.0.to_le_bytes());
+        return Ok(payload);
+    }
+    let mut payload = vec![KIND_JSON];
+    serde_json::to_writer(&mut payload, entry)?;
+    Ok(payload)
+}
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) entries: Vec<Entry>,
+    /// Length of the file up to the last whole frame.
+    pub(super) len: u64,
+    /// Whether whole frames stand behind a broken one: not a torn tail, but damage.
+    pub(super) damaged: bool,
+}
+
+/// Reads a whole file whose prefix is good.
+pub(super) fn parse(bytes: &[u8], salt: &Salt) -> Parsed {
+    let mut entries = Vec::new();
+    let mut offset = PREFIX_LEN;
+    while let Some((entry, next)) = frame_at(bytes, salt, offset) {
+        entries.push(entry);
+        offset = next;
+    }
+    let mut behind = offset + 1..bytes.len();
+    let damaged = behind.any(|offset| frame_at(bytes, salt, offset).is_some());
+    Parsed { entries, len: offset as u64, damaged }
+}
+
+fn frame_at(bytes: &[u8], salt: &Salt, offset: usize) -> Option<(Entry, usize)> {
+    let head = bytes.get(offset..offset + FRAME_HEAD_LEN)?;
+    let len = u32::from_le_bytes(head[..4].try_into().ok()?) as usize;
+    let expected = u32::from_le_bytes(head[4..].try_into().ok()?);
+    if len == 0 || len > PAYLOAD_LEN_MAX {
+        return None;
+    }
+    let start = offset + FRAME_HEAD_LEN;
+    let payload = bytes.get(start..start + len)?;
+    if check(salt, offset as u64, payload) != expected {
+        return None;
+    }
+    Some((read_payload(payload)?, start + len))
+}
+
+fn read_payload(payload: &[u8]) -> Option<Entry> {
+    let (kind, rest) = payload.split_first()?;
+    match *kind {
+        KIND_RECEIVED if rest.len() == 28 => Some(Entry::Received {
+            start: u64::from_le_bytes(rest[..8].try_into().ok()?),
+            len: u64::from_le_bytes(rest[8..16].try_into().ok()?),
+            crc: u32::from_le_bytes(rest[16..20].try_into().ok()?),
+            at: Timestamp(u64::from_le_bytes(rest[20..].try_into().ok()?)),
+        }),
+        KIND_JSON => serde_json::from_slice(rest).ok(),
+        _ => None,
+    }
+}
+
+fn check(salt: &Salt, offset: u64, payload: &[u8]) -> u32 {
+    let mut crc = Crc32c::default();
+    crc.update(salt);
+    crc.update(&offset.to_le_bytes());
+    crc.update(payload);
+    crc.finish().rotate_right(15).wrapping_add(0xa282_ead8)
+}

@@ -1,0 +1,20 @@
+//! Who has what: the sessions, as one append-only log of entries per upload.
+//!
+//! [`Store`] is a contract: minimal, without default methods. Creating is not updating, and
+//! every append names the revision it follows, so that two writers cannot overwrite each other
+//! unseen. What an upload is comes from folding its entries ([`crate::upload::Record`]); a store
+//! decides nothing.
+//!
+//! - [`Disk`]: a checksummed log file per upload, beside the bytes.
+//! - [`Memory`]: gone with the process.
+
+mod contract;
+mod disk;
+mod memory;
+
+pub use contract::{BoxFuture, Listed, Log, Opened, Store, StoreError};
+pub use disk::Disk;
+pub use memory::Memory;
+
+
+

@@ -1,0 +1,389 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, FileName, Ranges, Span, State, Timestamp};
+
+/// Who an upload belongs to: what the app's `on_create` answered, else the id of the key that
+/// signed; empty when nobody is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Owner(pub String);
+
+/// What a client said about its file when it created the upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// The file's name.
+    pub name: FileName,
+    /// The file's size in bytes.
+    pub total: u64,
+    /// The chunk size the client will use, in bytes, where it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_size: Option<u64>,
+    /// The media type of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// Digests of the whole file (RFC 9530 `Repr-Digest`), checked before delivery.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<Digest>,
+    /// The host the client addressed, repeated at the hand-off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Headers of the create request that `delivery.forward_headers` keeps, in order; values
+    /// read as ISO-8859-1, so that every byte survives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+}
+
+/// The limits an upload was created with and keeps, whatever the configuration says later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Announced chunk size, bytes.
+    pub chunk_size: u64,
+    /// Smallest chunk size a client may choose, bytes.
+    pub chunk_size_min: u64,
+    /// Largest chunk size a client may choose, bytes.
+    pub chunk_size_max: u64,
+}
+
+/// The first entry of every upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// When the upload was created.
+    pub created: Timestamp,
+    /// Who created it.
+    #[serde(default)]
+    pub owner: Owner,
+    /// What it is to become.
+    pub declaration: Declaration,
+    /// The limits it keeps.
+    pub limits: Limits,
+}
+
+/// The stored part of a handler's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The headers that are kept, lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// The first 64 KiB of the body.
+    #[serde(with = "hex")]
+    pub body: Vec<u8>,
+    /// Whether the body was longer.
+    #[serde(default)]
+    pub truncated: bool,
+}
+
+/// Why an attempt to hand an upload over did not end it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The handler asked to be asked again.
+    Answered(Answer),
+    /// The handler took longer than `delivery.timeout`.
+    TimedOut,
+    /// The handler panicked.
+    Panicked,
+    /// The handler's service returned an error, or broke off.
+    Broken,
+    /// The process died in the middle.
+    Interrupted,
+}
+
+impl Failure {
+    /// Whether nobody can tell if the handler did its work.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        !matches!(self, Self::Answered(_))
+    }
+}
+
+/// One thing that happened to an upload: a line of its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are described with their variants")]
+pub enum Entry {
+    /// It was created; always the first entry, and only there.
+    Created(Arc<Header>),
+    /// The client's chunk size was adopted, for good. Bytes.
+    ChunkSize { bytes: u64 },
+    /// Bytes `start..start + len` with this CRC-32C are held.
+    Received { start: u64, len: u64, crc: u32, at: Timestamp },
+    /// Bytes failed their checksum and are asked for again.
+    Withdrawn { start: u64, len: u64, at: Timestamp },
+    /// Nothing is missing; no byte is accepted from here on.
+    Sealed { at: Timestamp },
+    /// The whole file is not what the client declared.
+    DigestMismatch { at: Timestamp },
+    /// An attempt to hand over begins.
+    HandoffBegun { at: Timestamp },
+    /// The attempt did not end the upload.
+    HandoffFailed { failure: Failure, at: Timestamp },
+    /// The handler decided. `name` is the stored name in store mode, `sha256` the hex digest
+    /// of the bytes the handler was given, where it was computed.
+    HandoffEnded { answer: Option<Answer>, name: Option<FileName>, sha256: Option<String>, at: Timestamp },
+    /// The client gave the upload up.
+    Cancelled { at: Timestamp },
+}
+
+/// Everything known about one upload: the fold of its entries.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// How it began.
+    pub header: Arc<Header>,
+    /// Number of entries so far; what compare-and-swap compares.
+    pub revision: u64,
+    /// Where it stands.
+    pub state: State,
+    /// The chunk size in force, bytes.
+    pub chunk_size: u64,
+    /// Whether the client has settled the chunk size, at create or with its first chunk.
+    pub chunk_size_agreed: bool,
+    /// The received pieces.
+    pub ranges: Ranges,
+    /// The last time something happened.
+    pub last_activity: Timestamp,
+    /// When it was completed, rejected or cancelled.
+    pub ended: Option<Timestamp>,
+    /// Attempts to hand it over that began.
+    pub attempts: u32,
+    /// Whether an attempt began that neither failed nor ended.
+    pub in_handoff: bool,
+    /// Why the last attempt failed.
+    pub failure: Option<Arc<Failure>>,
+    /// The handler's final answer; none in store mode or on a digest mismatch.
+    pub answer: Option<Arc<Answer>>,
+    /// The name under which store mode keeps the file.
+    pub stored_name: Option<FileName>,
+    /// SHA-256 of the file as lower-case hex, where it was computed.
+    pub sha256: Option<String>,
+}
+
+/// An entry that cannot follow the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The first entry is not `Created`, or a later one is.
+    #[error("an upload begins with exactly one header")]
+    Header,
+    /// The state does not allow it.
+    #[error("an upload that is {from} cannot become {to}")]
+    Move {
+        /// The state the upload is in.
+        from: State,
+        /// The state the entry would lead to.
+        to: State,
+    },
+    /// Bytes that are held already, lie outside the file, or come at the wrong time.
+    #[error("the range cannot be received or withdrawn")]
+    Range,
+}
+
+impl Record {
+    /// The record of an upload of which only the header is known.
+    #[must_use]
+    pub fn new(header: Arc<Header>) -> Self {
+        Self {
+            revision: 1,
+            state: State::Receiving,
+            chunk_size: header.declaration.chunk_size.unwrap_or(header.limits.chunk_size),
+            chunk_size_agreed: header.declaration.chunk_size.is_some(),
+            ranges: Ranges::default(),
+            last_activity: header.created,
+            ended: None,
+            attempts: 0,
+            in_handoff: false,
+            failure: None,
+            answer: None,
+            stored_name: None,
+            sha256: None,
+            header,
+        }
+    }
+
+    /// Folds entries in order.
+    ///
+    /// # Errors
+    /// [`RecordError`] of the first entry that cannot follow.
+    pub fn replay(entries: impl IntoIterator<Item = Entry>) -> Result<Self, RecordError> {
+        let mut entries = entries.into_iter();
+        let Some(Entry::Created(header)) = entries.next() else {
+            return Err(RecordError::Header);
+        };
+        let mut record = Self::new(header);
+        for entry in entries {
+            record.apply(&entry)?;
+        }
+        Ok(record)
+    }
+
+    /// Folds one more entry into the record.
+    ///
+    /// # Errors
+    /// [`RecordError`] when it cannot follow; the record is unchanged then.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), RecordError> {
+        match entry {
+            Entry::Created(_) => return Err(RecordError::Header),
+            Entry::ChunkSize { bytes } => self.adopt(*bytes)?,
+            Entry::Received { start, len, crc, at } => {
+                self.receive(Span { start: *start, len: *len }, *crc, *at)?;
+            }
+            Entry::Withdrawn { start, len, at } => {
+                self.withdraw(Span { start: *start, len: *len }, *at)?;
+            }
+            Entry::Sealed { at } => self.seal(*at)?,
+            Entry::DigestMismatch { at } => self.end(State::Rejected, *at)?,
+            Entry::HandoffBegun { .. } => self.begin_handoff()?,
+            Entry::HandoffFailed { failure, .. } => self.fail_handoff(failure)?,
+            Entry::HandoffEnded { answer, name, sha256, at } => {
+                self.end(ended_state(answer.as_ref()), *at)?;
+                self.answer = answer.clone().map(Arc::new);
+                self.stored_name.clone_from(name);
+                if sha256.is_some() {
+                    self.sha256.clone_from(sha256);
+                }
+            }
+            Entry::Cancelled { at } => self.end(State::Cancelled, *at)?,
+        }
+        self.revision += 1;
+        Ok(())
+    }
+
+    /// Whether `entry` can follow; [`Record::apply`] then succeeds.
+    ///
+    /// # Errors
+    /// What [`Record::apply`] would answer.
+    pub fn check(&self, entry: &Entry) -> Result<(), RecordError> {
+        match entry {
+            Entry::Created(_) => Err(RecordError::Header),
+            Entry::ChunkSize { bytes } => self.check_adopt(*bytes),
+            Entry::Received { start, len, .. } => {
+                self.check_receive(Span { start: *start, len: *len })
+            }
+            Entry::Withdrawn { start, len, .. } => {
+                self.check_withdraw(Span { start: *start, len: *len })
+            }
+            Entry::Sealed { .. } => self.check_move(State::Finishing),
+            Entry::DigestMismatch { .. } => self.check_move(State::Rejected),
+            Entry::HandoffBegun { .. } if self.state == State::Finishing => Ok(()),
+            Entry::HandoffBegun { .. } => self.check_move(State::Finishing),
+            // Undelivered and Unknown are reached from the same states.
+            Entry::HandoffFailed { .. } => self.check_move(State::Undelivered),
+            Entry::HandoffEnded { answer, .. } => self.check_move(ended_state(answer.as_ref())),
+            Entry::Cancelled { .. } => self.check_move(State::Cancelled),
+        }
+    }
+
+    /// Whether every byte is here.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.ranges.bytes() == self.header.declaration.total
+    }
+
+    /// The time from create to the end, or to `now` where there is none yet.
+    #[must_use]
+    pub fn duration(&self, now: Timestamp) -> Duration {
+        self.ended.unwrap_or(now).since(self.header.created)
+    }
+
+    fn check_adopt(&self, chunk_size: u64) -> Result<(), RecordError> {
+        let open = self.state == State::Receiving && self.ranges.is_empty();
+        if open && !self.chunk_size_agreed && chunk_size > 0 {
+            Ok(())
+        } else {
+            Err(RecordError::Range)
+        }
+    }
+
+    fn adopt(&mut self, chunk_size: u64) -> Result<(), RecordError> {
+        self.check_adopt(chunk_size)?;
+        self.chunk_size = chunk_size;
+        self.chunk_size_agreed = true;
+        Ok(())
+    }
+
+    fn check_receive(&self, span: Span) -> Result<(), RecordError> {
+        let inside = span.len > 0 && span.end() <= self.header.declaration.total;
+        let wanted = self.state == State::Receiving && self.ranges.overlapping(span).is_none();
+        if inside && wanted { Ok(()) } else { Err(RecordError::Range) }
+    }
+
+    fn receive(&mut self, span: Span, crc: u32, at: Timestamp) -> Result<(), RecordError> {
+        self.check_receive(span)?;
+        self.ranges.insert(span, crc).map_err(|_| RecordError::Range)?;
+        self.last_activity = at;
+        Ok(())
+    }
+
+    fn check_withdraw(&self, span: Span) -> Result<(), RecordError> {
+        if self.state != State::Receiving {
+            self.check_move(State::Receiving)?;
+        }
+        self.ranges.piece(span).map(|_| ()).ok_or(RecordError::Range)
+    }
+
+    fn withdraw(&mut self, span: Span, at: Timestamp) -> Result<(), RecordError> {
+        self.check_withdraw(span)?;
+        self.ranges.withdraw(span);
+        self.state = State::Receiving;
+        self.in_handoff = false;
+        self.ended = None;
+        self.last_activity = at;
+        Ok(())
+    }
+
+    fn seal(&mut self, at: Timestamp) -> Result<(), RecordError> {
+        self.become_state(State::Finishing)?;
+        self.last_activity = at;
+        Ok(())
+    }
+
+    /// Attempts are no activity: an upload that nobody takes expires as one that nobody sends.
+    fn begin_handoff(&mut self) -> Result<(), RecordError> {
+        if self.state != State::Finishing {
+            self.become_state(State::Finishing)?;
+        }
+        self.ended = None;
+        self.attempts += 1;
+        self.in_handoff = true;
+        Ok(())
+    }
+
+    fn fail_handoff(&mut self, failure: &Failure) -> Result<(), RecordError> {
+        let unknown = failure.is_unknown();
+        self.become_state(if unknown { State::Unknown } else { State::Undelivered })?;
+        self.in_handoff = false;
+        self.failure = Some(Arc::new(failure.clone()));
+        Ok(())
+    }
+
+    fn end(&mut self, state: State, at: Timestamp) -> Result<(), RecordError> {
+        self.become_state(state)?;
+        self.in_handoff = false;
+        self.last_activity = at;
+        self.ended = Some(at);
+        Ok(())
+    }
+
+    fn become_state(&mut self, next: State) -> Result<(), RecordError> {
+        self.check_move(next)?;
+        self.state = next;
+        Ok(())
+    }
+
+    fn check_move(&self, next: State) -> Result<(), RecordError> {
+        let incomplete = next == State::Finishing && !self.is_complete();
+        if incomplete || !self.state.may_become(next) {
+            return Err(RecordError::Move { from: self.state, to: next });
+        }
+        Ok(())
+    }
+}
+
+fn ended_state(answer: Option<&Answer>) -> State {
+    match answer {
+        Some(answer) if answer.status >= 400 => State::Rejected,
+        _ => State::Completed,
+    }
+}

@@ -1,0 +1,84 @@
+use std::time::Duration;
+
+use super::{Record, Span, State, Timestamp};
+
+/// First wait before a hand-off is tried again; doubles up to [`RETRY_DELAY_MAX`].
+const RETRY_DELAY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(300);
+
+/// Number of chunks of a file of `total` bytes.
+#[must_use]
+pub fn total_chunks(total: u64, chunk_size: u64) -> u64 {
+    total.div_ceil(chunk_size)
+}
+
+/// The bytes of chunk `number`, `None` behind the last chunk.
+#[must_use]
+pub fn chunk_span(total: u64, chunk_size: u64, number: u64) -> Option<Span> {
+    if number >= total_chunks(total, chunk_size) {
+        return None;
+    }
+    let start = number * chunk_size;
+    Some(Span { start, len: chunk_size.min(total - start) })
+}
+
+/// Inclusive ranges of chunk numbers that are not wholly held, in order.
+pub fn chunk_gaps(record: &Record) -> impl Iterator<Item = (u64, u64)> + '_ {
+    let chunk_size = record.chunk_size;
+    record
+        .ranges
+        .gaps(record.header.declaration.total)
+        .map(move |gap| (gap.start / chunk_size, (gap.end() - 1) / chunk_size))
+}
+
+/// The wait before attempt `attempts + 1` of a hand-off: 1 s doubling to 5 min.
+#[must_use]
+pub fn retry_delay(attempts: u32) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(16);
+    (RETRY_DELAY_FIRST * 2_u32.pow(doublings)).min(RETRY_DELAY_MAX)
+}
+
+/// How long an upload is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// An unfinished upload, since its last activity.
+    pub unfinished: Duration,
+    /// An upload without a byte, since it was created.
+    pub first_byte: Duration,
+    /// A finished upload, since it ended.
+    pub finished: Duration,
+}
+
+impl Deadlines {
+    /// When the upload is forgotten, if nothing happens to it until then.
+    #[must_use]
+    pub fn expiry(&self, record: &Record) -> Timestamp {
+        if let Some(ended) = record.ended {
+            return ended.after(self.finished);
+        }
+        let waiting = record.last_activity.after(self.unfinished);
+        if record.state == State::Receiving && record.ranges.is_empty() {
+            return waiting.min(record.header.created.after(self.first_byte));
+        }
+        waiting
+    }
+}
+
+/// What a handler's status means for the upload it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The handler has decided, for good.
+    Decided,
+    /// The handler is to be asked again.
+    AskAgain,
+}
+
+/// Reads a handler's status: 404, 405, 408, 421, 425, 429 and 5xx ask to be asked again, all
+/// others decide. A wrong route (404, 405) can be mended without the client.
+#[must_use]
+pub fn verdict(status: u16) -> Verdict {
+    match status {
+        404 | 405 | 408 | 421 | 425 | 429 | 500.. => Verdict::AskAgain,
+        _ => Verdict::Decided,
+    }
+}

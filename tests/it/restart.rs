@@ -1,0 +1,281 @@
+//! What survives the death of the server: design section 6, durability.
+
+use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
+
+use serde_json::json;
+use steadfast_tests::config::CHUNK;
+use steadfast_tests::data;
+use steadfast_tests::http::Connection;
+use steadfast_tests::server::{END_LIMIT, Server};
+use steadfast_tests::tree;
+use steadfast_tests::wait::{self, SOON};
+
+#[test]
+fn an_upload_goes_on_where_it_was_killed() {
+    let mut server = Server::start("");
+    let file = data::random(1, 4 * CHUNK + 1);
+    let session = server.client().create("killed.bin", file.len());
+    for index in [0, 3, 4, 1, 2] {
+        let answer = server.client().put_chunk(&session, &file, index).status_is(200).json();
+        if answer["completed"] == true {
+            break;
+        }
+        let before = server.client().status(&session);
+        server.restart();
+        let after = server.client().status(&session);
+        for field in ["uploaded_bytes", "missing", "chunks", "chunk_size", "total_chunks", "filename", "state", "total_size"] {
+            assert_eq!(after[field], before[field], "{field}");
+        }
+    }
+    assert!(std::fs::read(server.uploads_dir().join("killed.bin")).unwrap() == file);
+}
+
+#[test]
+fn a_session_without_a_byte_is_kept() {
+    let mut server = Server::start("");
+    let session = server.client().create("fresh.bin", CHUNK);
+    server.restart();
+    assert_eq!(server.client().status(&session)["uploaded_bytes"], 0);
+    assert_eq!(server.client().put(&session, 0, &[1; CHUNK]).status_is(200).json()["completed"], true);
+}
+
+#[test]
+fn half_a_chunk_is_no_chunk() {
+    let mut server = Server::start("");
+    let file = data::random(2, 2 * CHUNK);
+    let session = server.client().create("half.bin", file.len());
+    let mut connection = Connection::open(server.addr());
+    connection.start(&server.client().chunk_request(&session, 0, &file[..CHUNK]));
+    connection.write(&[0xAA; CHUNK / 2]).unwrap();
+    server.restart();
+    assert_eq!(server.client().status(&session)["uploaded_bytes"], 0);
+    assert_eq!(server.client().put_all(&session, &file).status_is(200).json()["sha256"], data::sha256_hex(&file));
+}
+
+#[test]
+fn an_adopted_chunk_size_is_remembered() {
+    let mut server = Server::start("");
+    let mut session = server.client().create("adopted.bin", 5 * CHUNK);
+    session.chunk_size = 2 * CHUNK;
+    let _ = server.client().put(&session, 0, &[1; 2 * CHUNK]).status_is(200);
+    server.restart();
+    let status = server.client().status(&session);
+    assert_eq!(status["chunk_size"], 2 * CHUNK);
+    assert_eq!(status["missing"], json!([[1, 2]]));
+    assert_eq!(server.client().put(&session, 0, &[1; 2 * CHUNK]).status_is(200).json()["duplicate"], true);
+}
+
+#[test]
+fn other_bytes_are_still_a_conflict() {
+    let mut server = Server::start("");
+    let session = server.client().create("conflict.bin", 2 * CHUNK);
+    let _ = server.client().put(&session, 0, &[1; CHUNK]).status_is(200);
+    server.restart();
+    server.client().put(&session, 0, &[2; CHUNK]).refused(409, "chunk_conflict");
+    assert_eq!(server.client().put(&session, 0, &[1; CHUNK]).status_is(200).json()["duplicate"], true);
+}
+
+#[test]
+fn every_acknowledged_chunk_is_there_after_many_kills() {
+    let mut server = Server::start("");
+    let total = 200;
+    let file = data::random(3, total * CHUNK);
+    let session = server.client().create("ledger.bin", file.len());
+    let mut acknowledged = vec![false; total];
+    for round in 1..=10 {
+        let (client, addr) = (server.client(), server.addr());
+        let todo: Vec<usize> = (0..total - 1).filter(|index| !acknowledged[*index]).collect();
+        let enough = acknowledged.iter().filter(|done| **done).count() + 4 + round;
+        let ledger = std::sync::Mutex::new(&mut acknowledged);
+        std::thread::scope(|scope| {
+            for part in todo.chunks(todo.len().div_ceil(4)) {
+                let (ledger, file, session) = (&ledger, &file, &session);
+                scope.spawn(move || {
+                    for index in part {
+                        let request = client.chunk_request(session, *index, session.chunk(file, *index));
+                        let Ok(response) = request.try_send(addr) else { return };
+                        let _ = response.status_is(200);
+                        ledger.lock().unwrap()[*index] = true;
+                    }
+                });
+            }
+            wait::until("some are acknowledged", SOON, || {
+                ledger.lock().unwrap().iter().filter(|done| **done).count() >= enough.min(total - 1)
+            });
+            server.kill9();
+        });
+        server.restart();
+        let status = server.client().status(&session);
+        for (index, _) in acknowledged.iter().enumerate().filter(|(_, done)| **done) {
+            assert!(!is_missing(&status["missing"], index), "chunk {index} was acknowledged, round {round}");
+        }
+    }
+    for index in 0..total {
+        let _ = server.client().put_chunk(&session, &file, index).status_is(200);
+    }
+    assert_eq!(server.client().status(&session)["sha256"], data::sha256_hex(&file));
+    assert!(std::fs::read(server.uploads_dir().join("ledger.bin")).unwrap() == file);
+}
+
+fn is_missing(ranges: &serde_json::Value, index: usize) -> bool {
+    ranges.as_array().expect("ranges").iter().any(|range| {
+        let bound = |at: usize| usize::try_from(range[at].as_u64().unwrap()).unwrap();
+        (bound(0)..=bound(1)).contains(&index)
+    })
+}
+
+#[test]
+fn an_orderly_end_loses_nothing() {
+    let mut server = Server::start("");
+    let file = data::random(4, 2 * CHUNK);
+    let session = server.client().create("orderly.bin", file.len());
+    let _ = server.client().put_chunk(&session, &file, 0).status_is(200);
+    assert!(server.terminate().success());
+    server.restart();
+    assert_eq!(server.client().status(&session)["uploaded_bytes"], CHUNK);
+    assert_eq!(server.client().put_chunk(&session, &file, 1).status_is(200).json()["completed"], true);
+}
+
+#[test]
+fn an_orderly_end_is_not_held_up_by_a_stalled_client() {
+    let mut server = Server::start("[timeouts]\nshutdown = \"2s\"");
+    let session = server.client().create("stalled.bin", CHUNK);
+    let mut connection = Connection::open(server.addr());
+    connection.start(&server.client().chunk_request(&session, 0, &[1; CHUNK]));
+    connection.write(&[1; 10]).unwrap();
+    let idle = Connection::open(server.addr());
+    let (took, _) = steadfast_tests::http::timed(|| server.terminate());
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    drop(idle);
+    server.restart();
+    assert_eq!(server.client().status(&session)["uploaded_bytes"], 0);
+}
+
+#[test]
+fn answers_are_given_again_after_a_restart() {
+    let mut server = Server::start("");
+    let file = data::random(5, 2 * CHUNK);
+    let (session, last) = server.client().upload("answered.bin", &file);
+    let answer = last.status_is(200).json();
+    server.restart();
+    let status = server.client().status(&session);
+    assert_eq!(status["state"], "completed");
+    let again = server.client().put_chunk(&session, &file, 1).status_is(200).json();
+    for field in ["handler", "sha256", "size"] {
+        assert_eq!(status[field], answer[field], "{field}");
+        assert_eq!(again[field], answer[field], "{field}");
+    }
+    assert_eq!(again["completed"], true);
+    assert_eq!(tree::list(&server.uploads_dir()).len(), 1, "the handler is not called again");
+}
+
+#[test]
+fn cancelled_stays_cancelled() {
+    let mut server = Server::start("");
+    let session = server.client().create("cancelled.bin", 2 * CHUNK);
+    let _ = server.client().put(&session, 0, &[1; CHUNK]).status_is(200);
+    let _ = server.client().cancel(&session).status_is(204);
+    server.restart();
+    assert_eq!(server.client().state(&session), "cancelled");
+    server.client().put(&session, 1, &[1; CHUNK]).refused(410, "cancelled");
+}
+
+/// Sends one of two chunks, ends the server, lets `damage` at the file that holds the
+/// bytes, and starts again.
+fn damaged(seed: u64, suffix: &str, damage: impl FnOnce(&std::fs::File)) -> (Server, Vec<u8>, steadfast_tests::upload::Session) {
+    let mut server = Server::start("");
+    let file = data::random(seed, 2 * CHUNK);
+    let session = server.client().create("damaged.bin", file.len());
+    let _ = server.client().put_chunk(&session, &file, 0).status_is(200);
+    server.kill9();
+    let path = tree::largest(&server.state_dir(), suffix).expect("a file of that kind");
+    let held = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    damage(&held);
+    server.restart();
+    (server, file, session)
+}
+
+#[test]
+fn a_flipped_bit_is_asked_for_again() {
+    let (server, file, session) = damaged(6, ".data", |held| {
+        let mut byte = [0];
+        held.read_exact_at(&mut byte, 1000).unwrap();
+        held.write_all_at(&[byte[0] ^ 4], 1000).unwrap();
+    });
+    let client = server.client();
+    let answer = client.put_chunk(&session, &file, 1);
+    let done: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    assert_ne!(done["completed"], true, "wrong bytes are not delivered");
+    let status = wait::eventually("the chunk is missing", SOON, || {
+        let status = client.status(&session);
+        (status["missing"] == json!([[0, 0]])).then_some(status)
+    });
+    assert_eq!(status["state"], "receiving");
+    assert_eq!(status["uploaded_bytes"], CHUNK);
+    assert!(tree::holding(&server.uploads_dir(), &file).is_empty());
+    assert_eq!(client.put_chunk(&session, &file, 0).status_is(200).json()["completed"], true);
+    assert!(std::fs::read(server.uploads_dir().join("damaged.bin")).unwrap() == file);
+}
+
+#[test]
+fn lost_bytes_are_never_delivered() {
+    let (server, file, session) = damaged(7, ".data", |held| held.set_len(0).unwrap());
+    let client = server.client();
+    for _ in 0..3 {
+        for index in 0..2 {
+            let response = client.put_chunk(&session, &file, index);
+            assert!([200, 400, 409, 410, 503].contains(&response.status), "{}", response.status);
+        }
+    }
+    for (_, bytes) in tree::files(&server.uploads_dir()) {
+        assert!(bytes == file, "whole or not at all");
+    }
+    let status = client.status_request(&session.id).send(server.addr());
+    if status.status == 200 && status.json()["completed"] == true {
+        assert_eq!(tree::holding(&server.uploads_dir(), &file).len(), 1);
+    }
+}
+
+#[test]
+fn a_torn_record_costs_only_itself() {
+    let (server, file, session) = damaged(8, ".log", |held| {
+        let end = held.metadata().unwrap().len();
+        held.write_all_at(&[0x17, 0, 0, 0, 0xDE, 0xAD, 0xBE], end).unwrap();
+    });
+    let client = server.client();
+    assert_eq!(client.status(&session)["uploaded_bytes"], CHUNK);
+    assert_eq!(client.put_chunk(&session, &file, 1).status_is(200).json()["completed"], true);
+    assert!(std::fs::read(server.uploads_dir().join("damaged.bin")).unwrap() == file);
+}
+
+#[test]
+fn a_destroyed_record_promises_nothing() {
+    let (server, file, session) = damaged(9, ".log", |held| {
+        let end = held.metadata().unwrap().len();
+        held.write_all_at(&vec![0xFF; usize::try_from(end).unwrap()], 0).unwrap();
+    });
+    let status = server.client().status_request(&session.id).send(server.addr());
+    assert!([404, 410].contains(&status.status), "{}", status.status);
+    let put = server.client().put_chunk(&session, &file, 1);
+    assert!([404, 410].contains(&put.status), "{}", put.status);
+    let _ = server.client().upload("other.bin", &file).1.status_is(200);
+}
+
+#[test]
+fn a_new_process_waits_for_the_old_one() {
+    let mut server = Server::start("[timeouts]\nshutdown = \"5s\"");
+    let session = server.client().create("rolling.bin", 2 * CHUNK);
+    let _ = server.client().put(&session, 0, &[1; CHUNK]).status_is(200);
+    let mut next = server.rival();
+    wait::until("it says that it waits", SOON, || {
+        assert!(next.exited().is_none(), "{}", next.logs());
+        !next.logs().is_empty()
+    });
+    let _ = server.client().status(&session);
+    server.terminate();
+    let addr = next.address(END_LIMIT).expect("the new one takes over");
+    let client = steadfast_tests::upload::Client::new(addr);
+    assert_eq!(client.status(&session)["uploaded_bytes"], CHUNK);
+    assert_eq!(client.put(&session, 1, &[1; CHUNK]).status_is(200).json()["completed"], true);
+}
