@@ -65,10 +65,15 @@ impl Driver {
         let uploads = &self.shared.config.uploads;
         let soonest = uploads.max_resumable_age.min(uploads.result_retention);
         let every = (soonest / 4).clamp(SWEEP_EVERY_MIN, SWEEP_EVERY_MAX);
+        let mut told = 0;
         let mut swept = tokio::time::Instant::now();
         loop {
             tokio::time::sleep(every.min(CLOSE_IDLE_EVERY)).await;
             engine.close_idle();
+            let count = engine.sessions();
+            if std::mem::replace(&mut told, count) != count {
+                tracing::info!("Active upload sessions: {count}");
+            }
             if swept.elapsed() >= every {
                 engine.sweep().await;
                 swept = tokio::time::Instant::now();

@@ -26,8 +26,6 @@ mod hooks;
 mod layer;
 mod pace;
 mod protocol;
-
-
 #[cfg(feature = "serve")]
 mod run;
 #[cfg(feature = "serve")]

@@ -74,3 +74,141 @@ impl<S> std::fmt::Debug for Steadfast<S> {
         f.debug_struct("Steadfast").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::Ready;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::StatusCode;
+    use http_body_util::{BodyExt, Full};
+    use tower::ServiceExt as _;
+    use tower_layer::Layer;
+
+    use super::*;
+    use crate::{SteadfastLayer, UploadConfig};
+
+    /// An app that is ready once per `poll_ready`, and never by being cloned.
+    #[derive(Default)]
+    struct Picky {
+        ready: bool,
+        calls: Arc<AtomicUsize>,
+    }
+
+    impl Clone for Picky {
+        fn clone(&self) -> Self {
+            Self { ready: false, calls: Arc::clone(&self.calls) }
+        }
+    }
+
+    impl<B> Service<Request<B>> for Picky {
+        type Response = Response<Full<Bytes>>;
+        type Error = Infallible;
+        type Future = Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            self.ready = true;
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<B>) -> Self::Future {
+            assert!(std::mem::take(&mut self.ready), "called without being ready");
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Ok(Response::new(Full::from("the app"))))
+        }
+    }
+
+    struct Rig {
+        service: Steadfast<Picky>,
+        calls: Arc<AtomicUsize>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Rig {
+        async fn new(adapt: impl FnOnce(&mut UploadConfig)) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let mut config = UploadConfig::default();
+            config.uploads.state_dir = dir.path().join("state");
+            config.uploads.min_free_space = 0;
+            config.security.enabled = false;
+            adapt(&mut config);
+            let (layer, _driver) = SteadfastLayer::from_config(config).await.unwrap();
+            let app = Picky::default();
+            let calls = Arc::clone(&app.calls);
+            Self { service: layer.layer(app), calls, _dir: dir }
+        }
+
+        async fn send(&self, request: http::request::Builder, body: &'static str) -> (StatusCode, String) {
+            let request = request.body(Full::<Bytes>::from(body)).unwrap();
+            let response = self.service.clone().oneshot(request).await.unwrap();
+            let status = response.status();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        }
+
+        fn calls(&self) -> usize {
+            self.calls.load(Ordering::Relaxed)
+        }
+    }
+
+    fn member<'a>(json: &'a str, name: &str) -> &'a str {
+        let (_, rest) = json.split_once(&format!("\"{name}\":\"")).unwrap();
+        rest.split_once('"').unwrap().0
+    }
+
+    #[tokio::test]
+    async fn other_requests_reach_the_app_that_was_ready() {
+        let rig = Rig::new(|_| {}).await;
+        let answer = rig.send(Request::get("/anything"), "").await;
+        assert_eq!(answer, (StatusCode::OK, "the app".to_owned()));
+        assert_eq!(rig.calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_hand_off_waits_for_readiness_and_calls_once() {
+        let rig = Rig::new(|_| {}).await;
+        let create = Request::post("/upload/chunked").header("x-filename", "a").header("x-total-size", "3");
+        let (status, created) = rig.send(create, "").await;
+        assert_eq!(status, StatusCode::CREATED, "{created}");
+        assert_eq!(rig.calls(), 0, "nothing is handed over before the last byte");
+        for duplicate in [false, true] {
+            let chunk = Request::put("/upload/chunked")
+                .header("x-upload-session-id", member(&created, "session_id"))
+                .header("x-chunk-number", "0");
+            let (status, answer) = rig.send(chunk, "abc").await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+            assert!(answer.contains("\"body\":\"the app\""), "{answer}");
+            assert!(answer.contains(&format!("\"duplicate\":{duplicate}")), "{answer}");
+            assert_eq!(rig.calls(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_protected_path_needs_a_signature_and_then_passes() {
+        let secret = b"0123456789abcdef0123456789abcdef";
+        let rig = Rig::new(|config| {
+            config.security.enabled = true;
+            config.security.schemes = vec![crate::config::Scheme::Path];
+            config.security.secret = crate::config::Secret::new(secret.to_vec()).ok();
+            config.security.protect = vec!["/upload".to_owned()];
+        })
+        .await;
+        let (status, answer) = rig.send(Request::post("/upload"), "x").await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+        assert!(answer.contains("signature_missing"), "{answer}");
+        assert_eq!(rig.calls(), 0);
+        let signature = crate::auth::path::sign(secret, "/upload");
+        let signed = Request::post("/upload").header("x-signature", signature);
+        assert_eq!(rig.send(signed, "x").await.0, StatusCode::OK);
+        assert_eq!(rig.calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn switched_off_routes_belong_to_the_app() {
+        let rig = Rig::new(|config| config.dialects.chunked = false).await;
+        let answer = rig.send(Request::get("/upload/status?session_id=x"), "").await;
+        assert_eq!(answer.1, "the app");
+    }
+}

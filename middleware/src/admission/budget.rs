@@ -102,6 +102,12 @@ impl Budget {
         self.lock().remove(&key);
     }
 
+    /// Number of unfinished uploads.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<UploadKey, Reserved>> {
         // No code that holds the lock can leave a half-made change behind.
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)

@@ -5,6 +5,12 @@ use crate::upload::{Record, UploadKey};
 const RANGES_MAX: usize = 1_000;
 
 impl Engine {
+    /// Number of unfinished uploads that are known; all of them once [`Engine::recover`] is done.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.budget.sessions()
+    }
+
     /// How an upload stands, and what is missing of it. Starts nothing.
     ///
     /// # Errors

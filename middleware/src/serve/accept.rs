@@ -10,7 +10,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// The next connection of `next`. A connection that broke before it was accepted is skipped; any
 /// other error (no file descriptor left, no memory) is waited out and logged once.
-pub(super) async fn accept<T>(mut next: impl AsyncFnMut() -> io::Result<T>) -> T {
+pub(super) async fn accept<T, F>(mut next: impl FnMut() -> F) -> T
+where
+    F: Future<Output = io::Result<T>>,
+{
     let mut backoff = BACKOFF_MIN;
     loop {
         match next().await {

@@ -108,7 +108,8 @@ fn http1_builder(limits: &Limits, phases: &Arc<Phases>) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(HeadTimer(Arc::clone(phases)))
-        .header_read_timeout(limits.header_timeout)
+        // Any value would do: it makes hyper use the timer, which never fires.
+        .header_read_timeout(Duration::ZERO)
         // Not `max_buf_size`: that would bound the reads of bodies too.
         .max_header_size(usize::try_from(limits.max_header_size).unwrap_or(usize::MAX));
     builder

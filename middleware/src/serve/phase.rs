@@ -1,7 +1,7 @@
-//! What a connection is doing, and until when it may.
+//! What a connection is doing, and since when.
 //!
 //! A connection has one [`Phases`]. The I/O wrapper, hyper's timer and the streams of HTTP/2 report
-//! to it; the task of the connection asks it for the deadline. Everything the busy path needs is one
+//! to it; the task of the connection asks it what to wait for. Everything the busy path needs is one
 //! atomic word, so that reading a body costs a load and a branch.
 
 use std::future::Future;
@@ -13,8 +13,6 @@ use std::time::Duration;
 
 use hyper::rt::{Executor, Sleep, Timer};
 use tokio::time::Instant;
-
-use super::Limits;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +87,9 @@ impl Phases {
         }
     }
 
-    /// The phase and when it has lasted too long; none while a request is served. `waker` is woken
-    /// when the last stream of an HTTP/2 connection ends.
-    pub(super) fn deadline(&self, limits: &Limits, waker: &Waker) -> Option<(Phase, Instant)> {
+    /// The phase and when it began; none while a request is served. `waker` is woken when the last
+    /// stream of an HTTP/2 connection ends.
+    pub(super) fn waiting_since(&self, waker: &Waker) -> Option<(Phase, Instant)> {
         if self.streams.load(Ordering::Acquire) > 0 {
             self.wake_when_quiet(waker);
             // The last stream may have ended before it could see the waker.
@@ -101,13 +99,8 @@ impl Phases {
         }
         let word = self.word.load(Ordering::Acquire);
         let phase = Phase::of(word);
-        let timeout = match phase {
-            Phase::Head | Phase::New => limits.header_timeout,
-            Phase::Idle | Phase::Quiet => limits.idle_timeout,
-            Phase::Busy => return None,
-        };
         let begin = self.accepted + Duration::from_micros(word >> Phase::BITS);
-        Some((phase, begin.checked_add(timeout)?))
+        (phase != Phase::Busy).then_some((phase, begin))
     }
 
     fn enter(&self, phase: Phase) {

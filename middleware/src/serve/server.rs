@@ -140,7 +140,7 @@ impl Connections {
         B::Error: Into<BoxError>,
     {
         while let Ok(permit) = Arc::clone(&self.places).acquire_owned().await {
-            let (stream, peer) = accept(async || listener.accept().await).await;
+            let (stream, peer) = accept(|| listener.accept()).await;
             // Without it small answers wait for the client's delayed acknowledgement.
             let _ = stream.set_nodelay(true);
             let terms = self.terms(permit, peer);

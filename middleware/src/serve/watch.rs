@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Limits;
@@ -48,7 +48,7 @@ pin_project! {
     /// Drives `conn` until it ends by itself, by a timeout or by order.
     ///
     /// A limit on a whole request or response, or on a body that stalls, is one more deadline in
-    /// [`Phases::deadline`].
+    /// [`Watch::deadline`].
     pub(super) struct Watch<C> {
         #[pin]
         conn: C,
@@ -63,7 +63,8 @@ pin_project! {
         #[pin]
         cut: WaitForCancellationFutureOwned,
         stopping: bool,
-        leaving: bool,
+        // When an HTTP/2 client was told that we leave.
+        leaving: Option<Instant>,
         phases: Arc<Phases>,
         limits: Limits,
     }
@@ -85,7 +86,7 @@ impl<C> Watch<C> {
             stop: orders.stop.clone().cancelled_owned(),
             cut: orders.cut.clone().cancelled_owned(),
             stopping: false,
-            leaving: false,
+            leaving: None,
             phases,
             limits,
         }
@@ -102,30 +103,50 @@ impl<C> Watch<C> {
         }
     }
 
+    /// The phase and when it has lasted too long; none while a request is served, or if that lies
+    /// beyond what the clock can say.
+    fn deadline(&self, waker: &Waker) -> Option<(Phase, Instant)> {
+        let (phase, since) = self.phases.waiting_since(waker)?;
+        let deadline = match (phase, self.leaving) {
+            (Phase::New | Phase::Quiet, Some(told)) => {
+                since.max(told).checked_add(self.limits.linger)
+            }
+            (Phase::Head | Phase::New, _) => since.checked_add(self.limits.header_timeout),
+            (Phase::Idle | Phase::Quiet, _) => since.checked_add(self.limits.idle_timeout),
+            (Phase::Busy, _) => None,
+        };
+        Some((phase, deadline?))
+    }
+
     /// Ready when the phase has lasted too long.
-    fn poll_expired(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Phase> {
-        let mut this = self.project();
+    fn poll_expired(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Phase> {
         loop {
-            let Some((phase, mut deadline)) = this.phases.deadline(this.limits, cx.waker()) else {
+            let Some((phase, deadline)) = self.deadline(cx.waker()) else {
                 return Poll::Pending;
             };
-            if *this.leaving && phase == Phase::Quiet {
-                deadline = deadline.checked_add(this.limits.linger).unwrap_or(deadline);
+            let mut timer = self.as_mut().project().timer;
+            if timer.deadline() > deadline {
+                timer.as_mut().reset(deadline);
             }
-            if this.timer.deadline() > deadline {
-                this.timer.as_mut().reset(deadline);
-            }
-            if this.timer.as_mut().poll(cx).is_pending() {
+            if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            if this.timer.deadline() == deadline {
+            if timer.deadline() == deadline {
                 return Poll::Ready(phase);
             }
-            this.timer.as_mut().reset(deadline);
+            timer.reset(deadline);
         }
     }
 
-    /// Ready with `true` when the connection must end now, with `false` when it was told to finish.
+    /// Lets what runs finish and begins nothing. On HTTP/2 the client is told, so that a request on
+    /// its way is not lost.
+    fn leave(self: Pin<&mut Self>) {
+        let this = self.project();
+        *this.leaving = Some(Instant::now());
+        (this.finish)(this.conn);
+    }
+
+    /// Ready with `true` when the connection must end now, with `false` when it shall leave.
     fn poll_ordered(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
         let this = self.project();
         if *this.stopping {
@@ -133,7 +154,6 @@ impl<C> Watch<C> {
         }
         this.stop.poll(cx).map(|()| {
             *this.stopping = true;
-            (this.finish)(this.conn);
             false
         })
     }
@@ -148,19 +168,16 @@ impl<C: Future<Output = hyper::Result<()>>> Future for Watch<C> {
             if let Poll::Ready(result) = self.as_mut().project().conn.poll(cx) {
                 return Poll::Ready(self.closed(result));
             }
-            if let Poll::Ready(now) = self.as_mut().poll_ordered(cx) {
-                if now {
-                    return Poll::Ready(End::Cut);
+            match self.as_mut().poll_ordered(cx) {
+                Poll::Ready(true) => return Poll::Ready(End::Cut),
+                Poll::Ready(false) => {
+                    self.as_mut().leave();
+                    continue;
                 }
-                continue;
+                Poll::Pending => {}
             }
             match self.as_mut().poll_expired(cx) {
-                // An HTTP/2 client is told before we leave: a request on its way is not lost then.
-                Poll::Ready(Phase::Quiet) if !self.leaving => {
-                    let this = self.as_mut().project();
-                    *this.leaving = true;
-                    (this.finish)(this.conn);
-                }
+                Poll::Ready(Phase::Quiet) if self.leaving.is_none() => self.as_mut().leave(),
                 Poll::Ready(phase) => return Poll::Ready(End::TimedOut(phase)),
                 Poll::Pending => return Poll::Pending,
             }

@@ -152,7 +152,7 @@ fn what_is_built_or_turned_off_needs_no_notice() {
         "[uploads]\ndurability = \"process\"\nfirst_byte_timeout = \"1m\"\nmax_sessions = 1\nmin_free_space = 0\nresult_retention = \"1h\"",
         "[sessions]\nstore = \"memory\"",
         "[server]\nnetworkevents = false\nenable_dynamic_workers = false\nname = \"a\"",
-        "[deduplication]\nenabled = false\nmethod = \"hardlink\"\n",
+        "[deduplication]\nenabled = false\nmethod = \"hardlink\"\n[delivery]\nmode = \"store\"\n",
         "[delivery]\non_unknown = \"hold\"\nform = \"raw\"\nmode = \"store\"\n",
         "[metrics]\n[workers]\nnumworkers = 4",
     ];

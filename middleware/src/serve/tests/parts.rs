@@ -1,5 +1,6 @@
 //! The parts on their own, under a clock that the test moves.
 
+use std::future::ready;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,20 +11,13 @@ use hyper::rt::{Executor, Timer};
 use tokio::sync::Notify;
 use tokio::time::{Instant, advance};
 
-use super::server::LIMITS;
-use crate::serve::Limits;
 use crate::serve::accept::accept;
 use crate::serve::phase::{HeadTimer, Phase, Phases, Streams};
 
 const SECOND: Duration = Duration::from_secs(1);
-const TIMES: Limits = Limits {
-    header_timeout: Duration::from_secs(10),
-    idle_timeout: Duration::from_secs(75),
-    ..LIMITS
-};
 
-fn deadline(phases: &Phases) -> Option<(Phase, Instant)> {
-    phases.deadline(&TIMES, Waker::noop())
+fn waiting(phases: &Phases) -> Option<(Phase, Instant)> {
+    phases.waiting_since(Waker::noop())
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,41 +28,29 @@ async fn http1_goes_from_head_to_busy_to_idle_to_head() {
     advance(SECOND).await;
 
     // The first head counts from the accept, whatever arrives in between.
-    let waiting = timer.sleep(SECOND);
+    let awaited = timer.sleep(SECOND);
     phases.received();
-    assert_eq!(
-        deadline(&phases),
-        Some((Phase::Head, accepted + TIMES.header_timeout))
-    );
-    drop(waiting);
+    assert_eq!(waiting(&phases), Some((Phase::Head, accepted)));
+    drop(awaited);
     phases.received();
-    assert_eq!(deadline(&phases), None);
+    assert_eq!(waiting(&phases), None);
 
     advance(SECOND).await;
-    let mut waiting = timer.sleep(SECOND);
+    let mut awaited = timer.sleep(SECOND);
     let since = Instant::now();
-    assert_eq!(
-        deadline(&phases),
-        Some((Phase::Idle, since + TIMES.idle_timeout))
-    );
+    assert_eq!(waiting(&phases), Some((Phase::Idle, since)));
     advance(SECOND).await;
-    timer.reset(&mut waiting, std::time::Instant::now());
-    assert_eq!(
-        deadline(&phases),
-        Some((Phase::Idle, since + TIMES.idle_timeout))
-    );
+    timer.reset(&mut awaited, std::time::Instant::now());
+    assert_eq!(waiting(&phases), Some((Phase::Idle, since)));
 
     // The first byte starts the head's time, the second does not start it again.
     phases.received();
     let since = Instant::now();
     advance(SECOND).await;
     phases.received();
-    assert_eq!(
-        deadline(&phases),
-        Some((Phase::Head, since + TIMES.header_timeout))
-    );
-    drop(waiting);
-    assert_eq!(deadline(&phases), None);
+    assert_eq!(waiting(&phases), Some((Phase::Head, since)));
+    drop(awaited);
+    assert_eq!(waiting(&phases), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,25 +59,22 @@ async fn http2_is_quiet_when_the_last_stream_ends() {
     let phases = Phases::http2(accepted);
     let streams = Streams(Arc::clone(&phases));
     phases.received();
-    assert_eq!(
-        deadline(&phases),
-        Some((Phase::New, accepted + TIMES.header_timeout))
-    );
+    assert_eq!(waiting(&phases), Some((Phase::New, accepted)));
 
     let (first, second) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     for end in [&first, &second] {
         let end = Arc::clone(end);
         streams.execute(async move { end.notified().await });
     }
-    assert_eq!(deadline(&phases), None);
+    assert_eq!(waiting(&phases), None);
     first.notify_one();
     advance(SECOND).await;
-    assert_eq!((deadline(&phases), phases.now()), (None, Phase::Busy));
+    assert_eq!((waiting(&phases), phases.now()), (None, Phase::Busy));
     second.notify_one();
     // Woken by the end of the stream, not by any timer.
     let mut woken = false;
     let quiet = std::future::poll_fn(|cx| {
-        match phases.deadline(&TIMES, cx.waker()) {
+        match phases.waiting_since(cx.waker()) {
             None => std::task::Poll::Pending,
             Some(quiet) => std::task::Poll::Ready(quiet),
         }
@@ -106,7 +85,7 @@ async fn http2_is_quiet_when_the_last_stream_ends() {
     })
     .await;
     assert!(woken);
-    assert_eq!(quiet, (Phase::Quiet, Instant::now() + TIMES.idle_timeout));
+    assert_eq!(quiet, (Phase::Quiet, Instant::now()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,14 +101,14 @@ async fn a_stream_that_panics_has_ended() {
 async fn errors_of_accept_are_waited_out() {
     let begin = Instant::now();
     let mut tries = 0;
-    let accepted = accept(async || {
+    let accepted = accept(|| {
         tries += 1;
-        match tries {
+        ready(match tries {
             1..=5 => Err(io::ErrorKind::ConnectionAborted.into()),
             // No file descriptor left.
             6..=20 => Err(io::Error::from_raw_os_error(24)),
             _ => Ok("a connection"),
-        }
+        })
     });
     assert_eq!(pin!(accepted).await, "a connection");
     assert_eq!(tries, 21);
