@@ -142,7 +142,7 @@ fn aliases_answer_only_when_switched_on() {
 #[test]
 fn the_routes_do_not_exist_when_switched_off() {
     for extra in ["[uploads]\nchunked_uploads_enabled = false", "[dialects]\nchunked = false"] {
-        let server = Server::with(Config::with(extra));
+        let server = Server::with(&Config::with(extra));
         let response = server.client().create_request("off.bin", 3).send(server.addr());
         assert_eq!(response.status, 404, "{extra}");
         assert_eq!(response.code(), "", "the app answers, not the layer");

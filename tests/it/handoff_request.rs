@@ -180,6 +180,7 @@ fn may_be_completed_by_the_app() {
 }
 
 #[test]
+#[allow(clippy::result_large_err)]
 fn the_app_may_refuse_an_upload_before_a_byte_is_sent() {
     let app = App::hooked(Config::default(), Script::storing(), |layer| {
         layer.on_create(|parts, _declaration| {

@@ -101,7 +101,7 @@ fn many_creates_at_once_are_one() {
 fn owners_do_not_share_keys() {
     let (one, two) = ("the secret of the first owner...", "the secret of the second owner..");
     let keys = format!("[[security.keys]]\nid = \"one\"\nsecret = \"{one}\"\n[[security.keys]]\nid = \"two\"\nsecret = \"{two}\"\n");
-    let server = Server::with(Config::with(&keys).without("security", "secret"));
+    let server = Server::with(&Config::with(&keys).without("security", "secret"));
     let request = keyed(server.client(), "owner.bin", 10, KEY);
     let as_owner = |secret: &str| {
         id_of(request.clone().replace("X-Signature", data::hmac_hex(secret, CHUNKED)).send(server.addr()))

@@ -12,7 +12,7 @@ const NOT_NUMBERS: [&[u8]; 22] = [
 ];
 
 #[track_caller]
-fn assert_names(response: Response, header: &str, value: &[u8]) {
+fn assert_names(response: &Response, header: &str, value: &[u8]) {
     let shown = String::from_utf8_lossy(value).into_owned();
     assert_eq!(response.status, 400, "{header}: {shown}");
     assert_eq!(response.code(), "bad_number", "{header}: {shown}");
@@ -25,7 +25,7 @@ fn the_total_size_is_a_number() {
     let server = Server::start("");
     for value in NOT_NUMBERS {
         let request = server.client().create_request("n.bin", 10).replace("X-Total-Size", value);
-        assert_names(request.send(server.addr()), "X-Total-Size", value);
+        assert_names(&request.send(server.addr()), "X-Total-Size", value);
     }
     let empty = server.client().create_request("n.bin", 10).replace("X-Total-Size", "");
     assert_eq!(empty.send(server.addr()).status, 400);
@@ -50,7 +50,7 @@ fn the_chunk_size_is_a_number() {
     let server = Server::start("");
     for value in NOT_NUMBERS {
         let request = server.client().create_request("n.bin", 10).header("X-Chunk-Size", value);
-        assert_names(request.send(server.addr()), "X-Chunk-Size", value);
+        assert_names(&request.send(server.addr()), "X-Chunk-Size", value);
     }
 }
 
@@ -60,7 +60,7 @@ fn the_chunk_number_is_a_number() {
     let session = server.client().create("n.bin", 10 * CHUNK);
     for value in NOT_NUMBERS {
         let request = server.client().chunk_request(&session, 0, &[1; CHUNK]).replace("X-Chunk-Number", value);
-        assert_names(request.send(server.addr()), "X-Chunk-Number", value);
+        assert_names(&request.send(server.addr()), "X-Chunk-Number", value);
     }
     let empty = server.client().chunk_request(&session, 0, &[1; CHUNK]).replace("X-Chunk-Number", "");
     assert_eq!(empty.send(server.addr()).status, 400);

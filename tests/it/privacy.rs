@@ -140,7 +140,7 @@ fn state_is_not_served() {
 #[test]
 fn a_secret_that_the_server_made_is_kept_and_shown_how_to_use() {
     let config = Config::default().without("security", "secret");
-    let mut server = Server::with(config);
+    let mut server = Server::with(&config);
     let path = server.state_dir().join("secret");
     let mode = std::fs::metadata(&path).expect("a secret").permissions().mode() & 0o7777;
     assert_eq!(mode, 0o600);

@@ -143,7 +143,7 @@ fn the_public_path_may_be_signed_instead() {
 fn every_key_of_the_ring_is_good() {
     let keys = "[[security.keys]]\nid = \"new\"\nsecret = \"the new secret of the ring 2026\"\n\
                 [[security.keys]]\nid = \"old\"\nsecret = \"the old secret of the ring 2025\"\n";
-    let server = Server::with(Config::with(keys).without("security", "secret"));
+    let server = Server::with(&Config::with(keys).without("security", "secret"));
     for secret in ["the new secret of the ring 2026", "the old secret of the ring 2025"] {
         assert_eq!(create(&server, CHUNKED, &data::hmac_hex(secret, CHUNKED)).status, 201, "{secret}");
     }
@@ -163,7 +163,7 @@ fn the_scheme_path_must_be_named() {
     let config = Config::default().without("security", "schemes").without("security", "protect");
     // The default scheme may not be built yet; then the program must refuse to start rather
     // than fall back to a weaker one.
-    let started = std::panic::catch_unwind(|| Server::with(config));
+    let started = std::panic::catch_unwind(|| Server::with(&config));
     if let Ok(server) = started {
         assert_unauthorised(&create(&server, CHUNKED, &sign(CHUNKED)));
     }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// No answer may take longer than this.
-pub const READ_LIMIT: Duration = Duration::from_secs(60);
+pub const READ_LIMIT: Duration = Duration::from_secs(30);
+
+type Headers = Vec<(String, Vec<u8>)>;
 
 /// How the body of a request is framed.
 #[derive(Debug, Clone)]
@@ -254,7 +256,7 @@ impl Connection {
         }
     }
 
-    fn head(&mut self) -> io::Result<(u16, Vec<(String, Vec<u8>)>)> {
+    fn head(&mut self) -> io::Result<(u16, Headers)> {
         let end = loop {
             if let Some(at) = find(&self.read, b"\r\n\r\n") {
                 break at;

@@ -37,7 +37,7 @@ impl Server {
     /// When it does not come up.
     #[must_use]
     pub fn start(extra: &str) -> Self {
-        Self::with(Config::with(extra))
+        Self::with(&Config::with(extra))
     }
 
     /// Starts with a whole configuration.
@@ -45,7 +45,7 @@ impl Server {
     /// # Panics
     /// When it does not come up.
     #[must_use]
-    pub fn with(config: Config) -> Self {
+    pub fn with(config: &Config) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
         let work = root.path().join("work");
         std::fs::create_dir(&work).expect("a working directory");

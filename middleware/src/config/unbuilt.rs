@@ -41,7 +41,6 @@ const IDLE: &[&str] = &[
     "dialects.tus",
     "dialects.rufh",
     "dialects.tus_path",
-    "dialects.aliases",
     "dialects.rufh_104",
     "security.max_skew",
     "sessions.redis_url",

@@ -134,8 +134,7 @@ where
 {
     let answer = match end {
         _ if remains.ended => return,
-        // A timeout in the middle of an answer must not add to it.
-        End::TimedOut(Phase::Head) if remains.flushed => REQUEST_TIMEOUT,
+        End::TimedOut(Phase::Head) => REQUEST_TIMEOUT,
         End::Closed if remains.shut => &[],
         // Where hyper gave up, or nothing is under way, there is no answer to protect.
         End::Closed | End::ClosedIdle | End::TimedOut(_) | End::Cut => return,

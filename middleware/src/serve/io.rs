@@ -32,8 +32,6 @@ pub(super) struct Remains<T> {
     pub(super) stream: T,
     /// The client has closed its side, or the connection is broken.
     pub(super) ended: bool,
-    /// Nothing is left half-written.
-    pub(super) flushed: bool,
     /// Our side was shut down in good order.
     pub(super) shut: bool,
     /// The place among `max_connections`; an upgraded connection keeps it too.
@@ -52,7 +50,6 @@ impl<T> Io<T> {
         let stream = Remains {
             stream,
             ended: false,
-            flushed: true,
             shut: false,
             _permit: permit,
         };
@@ -112,9 +109,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Io<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let open = self.get_mut().open()?;
-        open.flushed = false;
-        Pin::new(&mut open.stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        this.phases.writes();
+        Pin::new(&mut this.open()?.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -122,9 +119,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Io<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let open = self.get_mut().open()?;
-        open.flushed = false;
-        Pin::new(&mut open.stream).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        this.phases.writes();
+        Pin::new(&mut this.open()?.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -134,10 +131,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Io<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let open = self.get_mut().open()?;
-        ready!(Pin::new(&mut open.stream).poll_flush(cx))?;
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.open()?.stream).poll_flush(cx))?;
         // hyper flushes only when it has written all it had.
-        open.flushed = true;
+        this.phases.flushed();
         Poll::Ready(Ok(()))
     }
 

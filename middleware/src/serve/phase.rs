@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub(super) struct Phases {
     word: AtomicU64,
     /// Running HTTP/2 streams. While there are any, the word says nothing.
     streams: AtomicUsize,
+    /// Bytes for the client wait in hyper or in the socket.
+    unflushed: AtomicBool,
     /// The connection's task, while it waits for the last stream to end.
     waiting: Mutex<Option<Waker>>,
 }
@@ -68,6 +70,7 @@ impl Phases {
             accepted,
             word: AtomicU64::new(phase as u64),
             streams: AtomicUsize::new(0),
+            unflushed: AtomicBool::new(false),
             waiting: Mutex::new(None),
         })
     }
@@ -87,7 +90,28 @@ impl Phases {
         }
     }
 
-    /// The phase and when it began; none while a request is served. `waker` is woken when the last
+    /// Bytes are about to be written.
+    pub(super) fn writes(&self) {
+        self.unflushed.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything is written.
+    pub(super) fn flushed(&self) {
+        if !self.unflushed.load(Ordering::Relaxed) {
+            return;
+        }
+        self.unflushed.store(false, Ordering::Relaxed);
+        // hyper begins to wait for the next head when a short body it discards has ended, maybe
+        // long before the response is out: the client's time begins now. Not on HTTP/2, where a
+        // client can make us write whenever it likes.
+        let phase = Phase::of(self.word.load(Ordering::Acquire));
+        if matches!(phase, Phase::Idle | Phase::Head) {
+            self.enter(phase);
+        }
+    }
+
+    /// The phase and when it began; none while a request is served or its answer is not yet all
+    /// written. `waker` is woken when the last
     /// stream of an HTTP/2 connection ends.
     pub(super) fn waiting_since(&self, waker: &Waker) -> Option<(Phase, Instant)> {
         if self.streams.load(Ordering::Acquire) > 0 {
@@ -96,6 +120,9 @@ impl Phases {
             if self.streams.load(Ordering::Acquire) > 0 {
                 return None;
             }
+        }
+        if self.unflushed.load(Ordering::Relaxed) {
+            return None;
         }
         let word = self.word.load(Ordering::Acquire);
         let phase = Phase::of(word);

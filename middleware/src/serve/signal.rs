@@ -31,5 +31,5 @@ pub async fn stop_signal() {
 /// A server that cannot hear signals still serves.
 async fn unavailable(error: &std::io::Error) {
     tracing::warn!(%error, "cannot listen for signals: the server will not end gracefully");
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::client::{Client, let_header_timeout_pass};
-use super::server::{LIMITS, LONG, Running, SHORT};
+use super::server::{LARGE, LIMITS, LONG, Running, SHORT};
 use crate::serve::Limits;
 
 const SLOW_HEADS: Limits = Limits {
@@ -89,6 +89,22 @@ fn a_slow_body_and_a_slow_handler_have_no_timeout() {
     server.signals.go.open();
     assert_eq!(upload.answer().text(), "30");
     assert_eq!(download.answer().text(), "waited");
+}
+
+#[test]
+fn a_client_that_reads_slowly_has_no_timeout() {
+    let server = Running::new(Limits {
+        header_timeout: SHORT,
+        idle_timeout: SHORT,
+        ..LIMITS
+    });
+    let mut client = Client::new(server.address);
+    // A body the app ignores: hyper waits for the next head while the answer is still being sent.
+    client.post("/large", 5);
+    client.send("12345");
+    let_header_timeout_pass(server.address, 3);
+    assert_eq!(client.answer().body.len(), LARGE);
+    client.closed();
 }
 
 #[test]

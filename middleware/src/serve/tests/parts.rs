@@ -1,15 +1,15 @@
 //! The parts on their own, under a clock that the test moves.
 
-use std::future::ready;
+use std::future::{poll_fn, ready};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use hyper::rt::{Executor, Timer};
 use tokio::sync::Notify;
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, timeout};
 
 use crate::serve::accept::accept;
 use crate::serve::phase::{HeadTimer, Phase, Phases, Streams};
@@ -33,7 +33,7 @@ async fn http1_goes_from_head_to_busy_to_idle_to_head() {
     assert_eq!(waiting(&phases), Some((Phase::Head, accepted)));
     drop(awaited);
     phases.received();
-    assert_eq!(waiting(&phases), None);
+    assert_eq!((waiting(&phases), phases.now()), (None, Phase::Busy));
 
     advance(SECOND).await;
     let mut awaited = timer.sleep(SECOND);
@@ -71,21 +71,42 @@ async fn http2_is_quiet_when_the_last_stream_ends() {
     advance(SECOND).await;
     assert_eq!((waiting(&phases), phases.now()), (None, Phase::Busy));
     second.notify_one();
-    // Woken by the end of the stream, not by any timer.
-    let mut woken = false;
-    let quiet = std::future::poll_fn(|cx| {
-        match phases.waiting_since(cx.waker()) {
-            None => std::task::Poll::Pending,
-            Some(quiet) => std::task::Poll::Ready(quiet),
-        }
-        .map(|quiet| {
-            woken = true;
-            quiet
-        })
-    })
-    .await;
-    assert!(woken);
+    // Woken by the end of the stream: the clock must not move.
+    let quiet = poll_fn(|cx| {
+        phases
+            .waiting_since(cx.waker())
+            .map_or(Poll::Pending, Poll::Ready)
+    });
+    let quiet = timeout(SECOND, quiet).await.unwrap();
     assert_eq!(quiet, (Phase::Quiet, Instant::now()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_time_runs_while_an_answer_is_written() {
+    let phases = Phases::http1(Instant::now());
+    let timer = HeadTimer(Arc::clone(&phases));
+    drop(timer.sleep(SECOND));
+    phases.writes();
+    let _awaited = timer.sleep(SECOND);
+    advance(SECOND).await;
+    assert_eq!(waiting(&phases), None);
+    phases.flushed();
+    assert_eq!(waiting(&phases), Some((Phase::Idle, Instant::now())));
+    let idle = Instant::now();
+    advance(SECOND).await;
+    // hyper flushes without having written, too.
+    phases.flushed();
+    assert_eq!(waiting(&phases), Some((Phase::Idle, idle)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_http2_client_makes_us_write_wins_it_no_time() {
+    let accepted = Instant::now();
+    let phases = Phases::http2(accepted);
+    advance(SECOND).await;
+    phases.writes();
+    phases.flushed();
+    assert_eq!(waiting(&phases), Some((Phase::New, accepted)));
 }
 
 #[tokio::test(start_paused = true)]

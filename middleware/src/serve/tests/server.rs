@@ -24,6 +24,9 @@ pub(super) const LONG: Duration = Duration::from_secs(60);
 /// Short enough to wait for.
 pub(super) const SHORT: Duration = Duration::from_millis(200);
 
+/// More than the buffers of a connection hold.
+pub(super) const LARGE: usize = 32 << 20;
+
 /// No limit matters.
 pub(super) const LIMITS: Limits = Limits {
     header_timeout: LONG,
@@ -83,6 +86,7 @@ async fn app(
             status = StatusCode::UNAUTHORIZED;
             "not you".repeat(1000)
         }
+        "/large" => "x".repeat(LARGE),
         "/wait" => {
             signals.go.pass().await;
             "waited".to_owned()

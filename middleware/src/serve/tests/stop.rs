@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::client::Client;
-use super::server::{LIMITS, Running, SHORT};
+use super::server::{LIMITS, LONG, Running, SHORT};
 use crate::serve::Limits;
 
 /// A client whose request is known to have reached the app.
@@ -23,7 +23,10 @@ fn client_in(server: &Running, path: &str) -> Client {
 
 #[test]
 fn idle_connections_close_at_once_and_running_requests_finish() {
-    let server = Running::new(LIMITS);
+    let server = Running::new(Limits {
+        linger: LONG,
+        ..LIMITS
+    });
     let mut idle = Client::new(server.address);
     idle.ask("/");
     assert_eq!(idle.answer().text(), "hello");
@@ -45,8 +48,10 @@ fn idle_connections_close_at_once_and_running_requests_finish() {
     );
     running.closed();
     drop(running);
+    let begin = Instant::now();
     assert!(stopping.end().is_complete());
-    drop(silent);
+    assert!(begin.elapsed() < LONG / 3, "waited for an idle client");
+    drop((idle, silent));
 }
 
 #[test]
