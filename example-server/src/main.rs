@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use clap::Parser;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use steadfast::config::{Loaded, UploadConfig};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -56,8 +57,19 @@ fn start(Loaded { config, notices }: Loaded) -> Result<(), String> {
     for notice in &notices {
         tracing::warn!("{notice}");
     }
+    raise_file_limit();
     let runtime = runtime().map_err(|error| format!("cannot start the worker threads: {error}"))?;
     runtime.block_on(serve(config))
+}
+
+/// Lets the program open as many files as it may: a connection and an upload in use take up to three,
+/// and the usual soft limit of 1024 is there for programs that use `select`.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Uploads write to the disk from the workers themselves, on all but one of them at once. One

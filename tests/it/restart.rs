@@ -1,6 +1,8 @@
 //! What survives the death of the server: design section 6, durability.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,6 +11,7 @@ use steadfast_tests::data;
 use steadfast_tests::http::Connection;
 use steadfast_tests::server::{END_LIMIT, Server};
 use steadfast_tests::tree;
+use steadfast_tests::upload::Session;
 use steadfast_tests::wait::{self, SOON};
 
 #[test]
@@ -76,43 +79,51 @@ fn other_bytes_are_still_a_conflict() {
     assert_eq!(server.client().put(&session, 0, &[1; CHUNK]).status_is(200).json()["duplicate"], true);
 }
 
+/// Chunks of the test below: many and small, so that a kill finds some on their way.
+const SMALL: usize = 4 * 1024;
+
+/// Sends what is missing over four connections at once until the server dies under them, and
+/// notes what was acknowledged.
+fn send_until_killed(server: &mut Server, session: &Session, file: &[u8], ledger: &Mutex<BTreeSet<usize>>, more: usize) {
+    let known = ledger.lock().unwrap().clone();
+    let todo: Vec<usize> = (0..session.total_chunks - 1).filter(|index| !known.contains(index)).collect();
+    let client = server.client();
+    std::thread::scope(|scope| {
+        for lane in 0..4 {
+            let lane: Vec<usize> = todo.iter().copied().skip(lane).step_by(4).collect();
+            scope.spawn(move || {
+                let Ok(mut connection) = Connection::try_open(client.addr()) else { return };
+                for index in lane {
+                    let request = client.chunk_request(session, index, session.chunk(file, index));
+                    let Ok(response) = connection.exchange(&request) else { return };
+                    let _ = response.status_is(200);
+                    ledger.lock().unwrap().insert(index);
+                }
+            });
+        }
+        wait::until("some are acknowledged", SOON, || ledger.lock().unwrap().len() >= known.len() + more);
+        server.kill9();
+    });
+}
+
 #[test]
 fn every_acknowledged_chunk_is_there_after_many_kills() {
-    let mut server = Server::start("");
-    let total = 200;
-    let file = data::random(3, total * CHUNK);
+    let mut server = Server::start("[uploads]\nchunk_size = \"4KB\"\nmin_chunk_size = \"4KB\"");
+    let file = data::random(3, 4_000 * SMALL);
     let session = server.client().create("ledger.bin", file.len());
-    let mut acknowledged = vec![false; total];
+    let ledger = Mutex::new(BTreeSet::new());
     for round in 1..=10 {
-        let (client, addr) = (server.client(), server.addr());
-        let todo: Vec<usize> = (0..total - 1).filter(|index| !acknowledged[*index]).collect();
-        let enough = acknowledged.iter().filter(|done| **done).count() + 4 + round;
-        let ledger = std::sync::Mutex::new(&mut acknowledged);
-        std::thread::scope(|scope| {
-            for part in todo.chunks(todo.len().div_ceil(4)) {
-                let (ledger, file, session) = (&ledger, &file, &session);
-                scope.spawn(move || {
-                    for index in part {
-                        let request = client.chunk_request(session, *index, session.chunk(file, *index));
-                        let Ok(response) = request.try_send(addr) else { return };
-                        let _ = response.status_is(200);
-                        ledger.lock().unwrap()[*index] = true;
-                    }
-                });
-            }
-            wait::until("some are acknowledged", SOON, || {
-                ledger.lock().unwrap().iter().filter(|done| **done).count() >= enough.min(total - 1)
-            });
-            server.kill9();
-        });
+        send_until_killed(&mut server, &session, &file, &ledger, 10 * round);
         server.restart();
-        let status = server.client().status(&session);
-        for (index, _) in acknowledged.iter().enumerate().filter(|(_, done)| **done) {
-            assert!(!is_missing(&status["missing"], index), "chunk {index} was acknowledged, round {round}");
-        }
+        let missing = server.client().status(&session)["missing"].clone();
+        let lost: Vec<_> = ledger.lock().unwrap().iter().copied().filter(|index| is_missing(&missing, *index)).collect();
+        assert!(lost.is_empty(), "round {round}: acknowledged and lost: {lost:?}");
     }
-    for index in 0..total {
-        let _ = server.client().put_chunk(&session, &file, index).status_is(200);
+    assert!(ledger.lock().unwrap().len() < 3_999, "the kills came in the middle");
+    let mut connection = Connection::open(server.addr());
+    for index in 0..session.total_chunks {
+        let request = server.client().chunk_request(&session, index, session.chunk(&file, index));
+        let _ = connection.exchange(&request).unwrap().status_is(200);
     }
     assert_eq!(server.client().status(&session)["sha256"], data::sha256_hex(&file));
     assert!(std::fs::read(server.uploads_dir().join("ledger.bin")).unwrap() == file);
@@ -135,6 +146,22 @@ fn an_orderly_end_loses_nothing() {
     server.restart();
     assert_eq!(server.client().status(&session)["uploaded_bytes"], CHUNK);
     assert_eq!(server.client().put_chunk(&session, &file, 1).status_is(200).json()["completed"], true);
+}
+
+#[test]
+fn a_chunk_on_its_way_during_an_orderly_end_is_kept_or_not_acknowledged() {
+    let mut server = Server::start("[timeouts]\nshutdown = \"10s\"");
+    let session = server.client().create("leaving.bin", 2 * CHUNK);
+    let mut connection = Connection::open(server.addr());
+    connection.start(&server.client().chunk_request(&session, 0, &[1; CHUNK]));
+    connection.write(&[1; CHUNK / 2]).unwrap();
+    server.process().ask_to_end();
+    let _ = connection.write(&[1; CHUNK / 2]);
+    let acknowledged = connection.response("PUT").is_ok_and(|response| response.status == 200);
+    drop(connection);
+    server.restart();
+    let kept = server.client().status(&session)["uploaded_bytes"] == CHUNK;
+    assert!(kept || !acknowledged);
 }
 
 #[test]
@@ -183,7 +210,7 @@ fn cancelled_stays_cancelled() {
 
 /// Sends one of two chunks, ends the server, lets `damage` at the file that holds the
 /// bytes, and starts again.
-fn damaged(seed: u64, suffix: &str, damage: impl FnOnce(&std::fs::File)) -> (Server, Vec<u8>, steadfast_tests::upload::Session) {
+fn damaged(seed: u64, suffix: &str, damage: impl FnOnce(&std::fs::File)) -> (Server, Vec<u8>, Session) {
     let mut server = Server::start("");
     let file = data::random(seed, 2 * CHUNK);
     let session = server.client().create("damaged.bin", file.len());

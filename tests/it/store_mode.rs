@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use steadfast_tests::config::CHUNK;
 use steadfast_tests::data::{self, digest_sha256};
@@ -180,4 +181,41 @@ fn a_session_finished_before_a_crash_stays_finished() {
     assert_eq!(server.client().state(&session), "completed");
     let _ = server.client().put(&session, 0, b"0123456789").status_is(200);
     assert_eq!(tree::list(&stored(&server)).len(), 1);
+}
+
+#[test]
+fn a_kill_while_it_is_stored_leaves_the_old_file_or_the_new_one() {
+    let mut server = start("overwrite");
+    let mut old = vec![0; 4 * CHUNK];
+    let _ = server.client().upload("latest.bin", &old).1.status_is(200);
+    let path = stored(&server).join("latest.bin");
+    for round in 1..=12_u8 {
+        let new = vec![round; 4 * CHUNK];
+        let client = server.client();
+        let session = client.create("latest.bin", new.len());
+        for index in 0..3 {
+            let _ = client.put_chunk(&session, &new, index).status_is(200);
+        }
+        std::thread::scope(|scope| {
+            let last = client.chunk_request(&session, 3, session.chunk(&new, 3));
+            let sending = scope.spawn(move || last.try_send(client.addr()).is_ok());
+            // Every round dies a little later on the way from the last byte to the answer.
+            let end = Instant::now() + Duration::from_micros(150) * u32::from(round);
+            while Instant::now() < end && !sending.is_finished() {
+                std::hint::spin_loop();
+            }
+            server.kill9();
+        });
+        let seen = std::fs::read(&path).expect("the name never vanishes");
+        assert!(seen == old || seen == new, "round {round}");
+        server.restart();
+        let seen = std::fs::read(&path).expect("the name never vanishes");
+        assert!(seen == old || seen == new, "round {round}");
+        let again = server.client().put_chunk(&session, &new, 3);
+        assert!([200, 202].contains(&again.status), "round {round}: {}", again.status);
+        let _ = server.client().until_state(&session, "completed");
+        assert!(std::fs::read(&path).unwrap() == new, "round {round}");
+        old = new;
+    }
+    assert_eq!(tree::list(&stored(&server)).len(), 1, "nothing is left over");
 }

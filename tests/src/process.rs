@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -15,6 +16,7 @@ use crate::wait;
 pub struct Process {
     child: Child,
     logs: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
     exit: Option<ExitStatus>,
 }
 
@@ -28,9 +30,9 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let logs = Arc::new(Mutex::new(String::new()));
-        capture(child.stdout.take().expect("a pipe"), &logs);
-        capture(child.stderr.take().expect("a pipe"), &logs);
-        Self { child, logs, exit: None }
+        let out = capture(child.stdout.take().expect("a pipe"), &logs);
+        let err = capture(child.stderr.take().expect("a pipe"), &logs);
+        Self { child, logs, readers: vec![out, err], exit: None }
     }
 
     /// Waits for the line that names the address.
@@ -60,18 +62,28 @@ impl Process {
         without_escapes(&text)
     }
 
-    /// The exit status, once it has ended.
+    /// The exit status, once it has ended; all it printed is then in the log.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         if self.exit.is_none() {
             self.exit = self.child.try_wait().expect("a child can be asked");
+            self.drained();
         }
         self.exit
+    }
+
+    fn drained(&mut self) {
+        if self.exit.is_some() {
+            for reader in self.readers.drain(..) {
+                let _ = reader.join();
+            }
+        }
     }
 
     /// `SIGKILL`, then waits.
     pub fn kill9(&mut self) {
         let _ = self.child.kill();
         self.exit = self.child.wait().ok();
+        self.drained();
     }
 
     /// `SIGTERM`, without waiting.
@@ -116,7 +128,7 @@ impl Drop for Process {
     }
 }
 
-fn capture(pipe: impl Read + Send + 'static, logs: &Arc<Mutex<String>>) {
+fn capture(pipe: impl Read + Send + 'static, logs: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let logs = Arc::clone(logs);
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
@@ -126,7 +138,7 @@ fn capture(pipe: impl Read + Send + 'static, logs: &Arc<Mutex<String>>) {
             logs.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
             line.clear();
         }
-    });
+    })
 }
 
 /// The first address of this machine in a text whose line is complete.

@@ -9,7 +9,7 @@ use super::finish::Finisher;
 use super::{Refusal, table};
 use crate::blob::{Blob, Blobs};
 use crate::store::{Log, Opened};
-use crate::upload::{Entry, Record, UploadKey};
+use crate::upload::{Entry, Ranges, Record, UploadKey};
 
 /// An upload in use.
 pub(super) struct Active {
@@ -23,6 +23,8 @@ pub(super) struct Active {
     /// Held while an entry is checked, added to the log and folded in.
     log: tokio::sync::Mutex<Box<dyn Log>>,
     blob: OnceCell<Arc<dyn Blob>>,
+    /// Pieces that an earlier process received: what the disk kept of them is to be seen.
+    inherited: Mutex<Ranges>,
     /// Set when an entry could not be added: what the log holds is not known then.
     broken: AtomicBool,
     /// Set when the upload was removed.
@@ -39,6 +41,7 @@ pub(super) struct Inner {
 
 impl Active {
     pub(super) fn new(key: UploadKey, opened: Opened) -> Self {
+        let inherited = Mutex::new(opened.record.ranges.clone());
         let inner = Inner {
             record: opened.record,
             claims: Claims::default(),
@@ -52,6 +55,7 @@ impl Active {
             planning: tokio::sync::RwLock::new(()),
             log: tokio::sync::Mutex::new(opened.log),
             blob: OnceCell::new(),
+            inherited,
             broken: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         }
@@ -107,8 +111,23 @@ impl Active {
 
     /// The bytes of the upload, opened when they are first needed.
     pub(super) async fn blob(&self, blobs: &dyn Blobs) -> Result<Arc<dyn Blob>, Refusal> {
-        let opened = self.blob.get_or_try_init(|| blobs.open(self.key)).await;
-        opened.cloned().map_err(|error| super::receive::io_refusal(self.key, &error))
+        let opened = self.blob_io(blobs).await;
+        opened.map_err(|error| super::receive::io_refusal(self.key, &error))
+    }
+
+    /// The same, for callers to whom the error matters.
+    pub(super) async fn blob_io(&self, blobs: &dyn Blobs) -> std::io::Result<Arc<dyn Blob>> {
+        self.blob.get_or_try_init(|| blobs.open(self.key)).await.cloned()
+    }
+
+    /// The pieces whose bytes have not been read back yet.
+    pub(super) fn inherited(&self) -> Ranges {
+        self.inherited.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that they have.
+    pub(super) fn inherited_is_read(&self) {
+        *self.inherited.lock().unwrap_or_else(PoisonError::into_inner) = Ranges::default();
     }
 
     pub(super) fn is_usable(&self) -> bool {

@@ -5,7 +5,7 @@ use super::deliver::Deliver;
 use super::{Engine, Refusal, View, table};
 use crate::admission::{Allowance, Full, Request};
 use crate::store::StoreError;
-use crate::upload::{Declaration, Header, Limits, Record};
+use crate::upload::{Declaration, Header, Limits, Record, UploadKey};
 
 impl Engine {
     /// Makes a new upload. One without bytes is handed over at once.
@@ -25,7 +25,7 @@ impl Engine {
             return Err(Refusal::TooLarge { bytes_max });
         }
         let key = create.id.key();
-        if create.idempotent && let Some(view) = self.existing(&create).await? {
+        if create.idempotent && let Some(view) = self.existing(&create, &deliver).await? {
             return Ok(Created { id: create.id, view });
         }
         self.reserve(&create).await?;
@@ -34,7 +34,7 @@ impl Engine {
         if create.idempotent && matches!(stored, Err(StoreError::Exists)) {
             // Another request with the same idempotency key was first, or the upload it made
             // has expired.
-            if let Some(view) = self.existing(&create).await? {
+            if let Some(view) = self.existing(&create, &deliver).await? {
                 return Ok(Created { id: create.id, view });
             }
             self.remove_expired(key, self.clock.now()).await?;
@@ -50,10 +50,7 @@ impl Engine {
         }
         tracing::info!(%key, bytes = create.declaration.total, "upload created");
         let view = if create.declaration.total == 0 {
-            let active = self.active(key).await?;
-            let view = self.conclude(&active, &deliver, true).await;
-            self.let_go(active);
-            view
+            self.finish_empty(key, &deliver).await?
         } else {
             View::new(key, &Record::new(header), &self.deadlines(), self.clock.now())
         };
@@ -61,7 +58,11 @@ impl Engine {
     }
 
     /// The upload that an earlier request with this id made.
-    async fn existing(&self, create: &Create) -> Result<Option<View>, Refusal> {
+    async fn existing(
+        self: &Arc<Self>,
+        create: &Create,
+        deliver: &Arc<dyn Deliver>,
+    ) -> Result<Option<View>, Refusal> {
         let view = match self.status(create.id.key()).await {
             Ok((view, _)) => view,
             Err(Refusal::NoSession) => return Ok(None),
@@ -69,7 +70,25 @@ impl Engine {
         };
         let same = same_file(&view.header.declaration, &create.declaration)
             && view.header.owner == create.owner;
-        if same { Ok(Some(view)) } else { Err(Refusal::IdempotencyMismatch) }
+        if !same {
+            return Err(Refusal::IdempotencyMismatch);
+        }
+        if create.declaration.total == 0 {
+            return self.finish_empty(view.key, deliver).await.map(Some);
+        }
+        Ok(Some(view))
+    }
+
+    /// Hands over an upload that has no chunks, unless that was done already.
+    async fn finish_empty(
+        self: &Arc<Self>,
+        key: UploadKey,
+        deliver: &Arc<dyn Deliver>,
+    ) -> Result<View, Refusal> {
+        let active = self.active(key).await?;
+        let view = self.conclude(&active, deliver, true).await;
+        self.let_go(active);
+        Ok(view)
     }
 
     async fn reserve(&self, create: &Create) -> Result<(), Refusal> {

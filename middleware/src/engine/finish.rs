@@ -6,15 +6,13 @@ use tokio::sync::Notify;
 use super::active::Active;
 use super::deliver::{Deliver, Delivered, Delivery};
 use super::receive::io_refusal;
+use super::verify::Verified;
 use super::{Engine, Refusal, View};
 use crate::blob::{OnConflict, Publish};
 use crate::config;
 use crate::upload::{
-    Algorithm, Answer, Entry, Failure, FileName, Hasher, Record, State, Verdict, retry_delay, verdict,
+    Answer, Entry, Failure, FileName, Record, State, Verdict, retry_delay, verdict,
 };
-
-/// Bytes read at once to verify a digest.
-const READ_LEN: usize = 1 << 20;
 
 /// The one task that hands an upload over.
 pub(super) struct Finisher {
@@ -159,7 +157,10 @@ impl Engine {
         if self.is_held(active).await? {
             return Ok(Attempt::Over);
         }
-        let Some(sha256) = self.verify(active).await? else {
+        if self.withdraw_rotten(active).await? {
+            return Ok(Attempt::Over);
+        }
+        let Verified::Matches { sha256 } = self.verify(active).await? else {
             self.end(active, Entry::DigestMismatch { at: self.clock.now() }, true).await?;
             return Ok(Attempt::Over);
         };
@@ -184,32 +185,6 @@ impl Engine {
         active.append_if(|inner| Ok(inner.record.in_handoff.then_some(failed))).await?;
         let due = self.is_due(&active.lock().record);
         Ok(!due)
-    }
-
-    /// Checks the whole file against what the client declared. `None` says that it differs, the
-    /// inner value is the SHA-256 in hex where it was computed.
-    async fn verify(&self, active: &Active) -> Result<Option<Option<String>>, Refusal> {
-        let header = Arc::clone(&active.lock().record.header);
-        let declared = &header.declaration.digests;
-        if declared.is_empty() {
-            return Ok(Some(None));
-        }
-        let mut hashers: Vec<_> = declared.iter().map(|d| Hasher::new(d.algorithm())).collect();
-        let blob = active.blob(self.blobs.as_ref()).await?;
-        let mut offset = 0;
-        while offset < header.declaration.total {
-            let left = header.declaration.total - offset;
-            let len = usize::try_from(left).map_or(READ_LEN, |left| left.min(READ_LEN));
-            let bytes = blob.read(offset, len).await.map_err(|error| io_refusal(active.key, &error))?;
-            hashers.iter_mut().for_each(|hasher| hasher.update(&bytes));
-            offset += len as u64;
-        }
-        let computed: Vec<_> = hashers.into_iter().map(Hasher::finish).collect();
-        if computed != *declared {
-            return Ok(None);
-        }
-        let sha256 = computed.iter().find(|digest| digest.algorithm() == Algorithm::Sha256);
-        Ok(Some(sha256.map(crate::upload::Digest::to_hex)))
     }
 
     async fn hand_over(

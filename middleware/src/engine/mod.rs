@@ -23,6 +23,7 @@ mod receive;
 mod status;
 mod sweep;
 mod table;
+mod verify;
 mod view;
 
 use std::sync::Arc;

@@ -16,5 +16,5 @@ pub use contract::{BoxFuture, Listed, Log, Opened, Store, StoreError};
 pub use disk::Disk;
 pub use memory::Memory;
 
-
-
+#[cfg(test)]
+mod conformance;

@@ -28,4 +28,4 @@ pub use state::State;
 pub use timestamp::Timestamp;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -39,11 +39,17 @@ fn extended(value: &HeaderValue) -> Option<String> {
     let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("filename*"))?;
     let (charset, rest) = value.trim().split_once('\'')?;
     let (_language, encoded) = rest.split_once('\'')?;
-    if !charset.eq_ignore_ascii_case("utf-8") {
+    if !charset.eq_ignore_ascii_case("utf-8") || !is_percent_encoded(encoded) {
         return None;
     }
     let decoded = percent_encoding::percent_decode_str(encoded).decode_utf8().ok()?;
     Some(decoded.into_owned())
+}
+
+/// Whether every `%` begins an octet.
+fn is_percent_encoded(text: &str) -> bool {
+    let is_octet = |rest: &str| rest.as_bytes().get(..2).is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit));
+    text.split('%').skip(1).all(is_octet)
 }
 
 fn sentence(text: &str) -> String {
@@ -81,6 +87,8 @@ mod tests {
         let hidden = b"attachment; filename*=UTF-8''%2e%2e%2fx";
         assert_eq!(read("content-disposition", hidden), Err("bad_filename"));
         assert_eq!(read("content-disposition", b"attachment"), Err("bad_filename"));
+        let broken = b"attachment; filename*=UTF-8''100%zz";
+        assert_eq!(read("content-disposition", broken), Err("bad_filename"));
         assert_eq!(read("x-filename", &[b'a'; 256]), Err("bad_filename"));
         assert!(read("x-filename", &[b'a'; 255]).is_ok());
     }

@@ -105,3 +105,6 @@ fn blocking<T: Send + 'static>(
         joined.unwrap_or_else(|error| Err(io::Error::other(error).into()))
     })
 }
+
+#[cfg(test)]
+mod tests;
