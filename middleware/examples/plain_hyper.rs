@@ -28,7 +28,9 @@ enabled = false
 "#;
 
 /// The old handler: it knows a request and its body, and nothing of chunks.
-async fn handle(request: Request<RequestBody<Incoming>>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn handle(
+    request: Request<RequestBody<Incoming>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let is_upload = request.method() == Method::POST && request.uri().path() == "/upload";
     let mut response = Response::default();
     if !is_upload {
@@ -52,7 +54,9 @@ async fn handle(request: Request<RequestBody<Incoming>>) -> Result<Response<Full
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8090".to_owned());
+    let address = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:8090".to_owned());
     let app = tower::service_fn(handle);
 
     let loaded = UploadConfig::from_toml(CONFIG)?;

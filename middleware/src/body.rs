@@ -28,11 +28,15 @@ pin_project! {
 
 impl<B> RequestBody<B> {
     pub(crate) fn client(body: B) -> Self {
-        Self { kind: RequestKind::Client { body } }
+        Self {
+            kind: RequestKind::Client { body },
+        }
     }
 
     pub(crate) fn handoff(body: HandoffBody) -> Self {
-        Self { kind: RequestKind::Handoff { body } }
+        Self {
+            kind: RequestKind::Handoff { body },
+        }
     }
 }
 
@@ -97,11 +101,15 @@ pin_project! {
 
 impl<B> ResponseBody<B> {
     pub(crate) fn app(body: B) -> Self {
-        Self { kind: ResponseKind::App { body } }
+        Self {
+            kind: ResponseKind::App { body },
+        }
     }
 
     pub(crate) fn ours(bytes: Bytes) -> Self {
-        Self { kind: ResponseKind::Ours { bytes } }
+        Self {
+            kind: ResponseKind::Ours { bytes },
+        }
     }
 }
 

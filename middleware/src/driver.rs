@@ -30,7 +30,10 @@ pub struct Driver {
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, deliver: None }
+        Self {
+            shared,
+            deliver: None,
+        }
     }
 
     /// Hands uploads that were finished before a restart to `app` without waiting for their
@@ -43,11 +46,15 @@ impl Driver {
         S::Error: Into<BoxError>,
         S::Future: Send + 'static,
         S::Response: AppResponse + Send,
-        <S::Response as AppResponse>::Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+        <S::Response as AppResponse>::Body:
+            Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
         B: Send + 'static,
     {
         let handler = Handler::<S, B>::new(Arc::clone(&self.shared), app);
-        Self { deliver: Some(Arc::new(handler)), ..self }
+        Self {
+            deliver: Some(Arc::new(handler)),
+            ..self
+        }
     }
 
     /// Does the background work; never ends by itself.
@@ -129,7 +136,10 @@ impl Driver {
             return "none: anybody who reaches this server may upload".to_owned();
         }
         match self.shared.gate.ring().made_at() {
-            Some(path) => format!("scheme path, with the secret made for you in {}", path.display()),
+            Some(path) => format!(
+                "scheme path, with the secret made for you in {}",
+                path.display()
+            ),
             None => "scheme path, with the configured secret".to_owned(),
         }
     }

@@ -55,17 +55,33 @@ impl<F> ResponseFuture<F> {
     where
         S: Service<Request<RequestBody<B>>, Future = F>,
     {
-        Self { kind: Kind::App { future: inner.call(request.map(RequestBody::client)) } }
+        Self {
+            kind: Kind::App {
+                future: inner.call(request.map(RequestBody::client)),
+            },
+        }
     }
 
-    pub(crate) fn ours<S, B, R>(shared: Arc<Shared>, ours: Ours, request: Request<B>, inner: S) -> Self
+    pub(crate) fn ours<S, B, R>(
+        shared: Arc<Shared>,
+        ours: Ours,
+        request: Request<B>,
+        inner: S,
+    ) -> Self
     where
         Handler<S, B>: Deliver,
-        S: Service<Request<RequestBody<B>>, Response = Response<R>, Future = F> + Send + Sync + 'static,
+        S: Service<Request<RequestBody<B>>, Response = Response<R>, Future = F>
+            + Send
+            + Sync
+            + 'static,
         B: Body<Data = Bytes> + Send + 'static,
     {
         let deliver = Arc::new(Handler::new(Arc::clone(&shared), inner));
-        Self { kind: Kind::Ours { future: Box::pin(answer(shared, ours, request, deliver)) } }
+        Self {
+            kind: Kind::Ours {
+                future: Box::pin(answer(shared, ours, request, deliver)),
+            },
+        }
     }
 }
 
@@ -158,7 +174,9 @@ where
         Command::Status(id) => status(shared, &id).await,
         Command::Cancel(id) => {
             let cancelled = shared.engine.cancel(id.key()).await;
-            cancelled.map(|()| chunked::cancelled()).map_err(|refusal| refuse(&id, refusal))
+            cancelled
+                .map(|()| chunked::cancelled())
+                .map_err(|refusal| refuse(&id, refusal))
         }
     }
 }
@@ -178,12 +196,22 @@ async fn create(
     };
     let id = SessionId::new(random, shared.config.server.name.as_deref());
     let idempotent = upload.idempotency_key.is_some();
-    let create = Create { id, idempotent, declaration, owner };
+    let create = Create {
+        id,
+        idempotent,
+        declaration,
+        owner,
+    };
     let created = shared.engine.create(create, deliver).await;
     let created = created.map_err(|refusal| Problem::from(refusal).into_reply())?;
     let base = &shared.config.server.public_base;
     let durability = shared.engine.durability();
-    Ok(chunked::created(&created, base, durability, shared.config.delivery.on_unknown))
+    Ok(chunked::created(
+        &created,
+        base,
+        durability,
+        shared.config.delivery.on_unknown,
+    ))
 }
 
 async fn append_chunk<B>(
@@ -198,13 +226,22 @@ where
     let Target::Chunk { number, .. } = append.target;
     let appended = shared.engine.append(append, source, deliver).await;
     let appended = appended.map_err(|refusal| refuse(&append.id, refusal))?;
-    Ok(chunked::appended(&appended, number, shared.config.delivery.on_unknown))
+    Ok(chunked::appended(
+        &appended,
+        number,
+        shared.config.delivery.on_unknown,
+    ))
 }
 
 async fn status(shared: &Shared, id: &SessionId) -> Result<Reply, Reply> {
     let status = shared.engine.status(id.key()).await;
     let (view, gaps) = status.map_err(|refusal| refuse(id, refusal))?;
-    Ok(chunked::status(id, &view, &gaps, shared.config.delivery.on_unknown))
+    Ok(chunked::status(
+        id,
+        &view,
+        &gaps,
+        shared.config.delivery.on_unknown,
+    ))
 }
 
 fn refuse(id: &SessionId, refusal: Refusal) -> Reply {
@@ -226,7 +263,9 @@ pub(crate) fn authorise<'a>(
     headers: &HeaderMap,
     path: &str,
 ) -> Result<Option<&'a str>, Problem> {
-    let signature = Headers(headers).one(auth::path::HEADER)?.map(HeaderValue::as_bytes);
+    let signature = Headers(headers)
+        .one(auth::path::HEADER)?
+        .map(HeaderValue::as_bytes);
     shared.gate.check(path, signature).map_err(|denied| {
         let (code, detail) = match denied {
             Denied::Missing => (
@@ -253,7 +292,11 @@ pub(crate) struct Handler<S, B> {
 
 impl<S, B> Handler<S, B> {
     pub(crate) fn new(shared: Arc<Shared>, inner: S) -> Self {
-        Self { shared, inner, body: PhantomData }
+        Self {
+            shared,
+            inner,
+            body: PhantomData,
+        }
     }
 }
 
@@ -274,10 +317,12 @@ where
         let (shared, inner) = (Arc::clone(&self.shared), self.inner.clone());
         Box::pin(async move {
             let key = delivery.key;
-            hand_over(&shared, inner, delivery).await.unwrap_or_else(|error| {
-                tracing::error!(%key, error = error.as_ref(), "the hand-off broke off");
-                Delivered::Broken
-            })
+            hand_over(&shared, inner, delivery)
+                .await
+                .unwrap_or_else(|error| {
+                    tracing::error!(%key, error = error.as_ref(), "the hand-off broke off");
+                    Delivered::Broken
+                })
         })
     }
 }
@@ -299,12 +344,20 @@ where
     let (request, digested) = shared.template.request(delivery, boundary);
     let (mut parts, body) = request.into_parts();
     shared.hooks.on_handoff(&mut parts, key, &header);
-    #[cfg_attr(not(feature = "axum"), expect(unused_mut, reason = "only axum has a limit to lift"))]
+    #[cfg_attr(
+        not(feature = "axum"),
+        expect(unused_mut, reason = "only axum has a limit to lift")
+    )]
     let mut request = Request::from_parts(parts, RequestBody::handoff(body));
     #[cfg(feature = "axum")]
     axum_core::extract::DefaultBodyLimit::disable().apply(&mut request);
-    poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+    poll_fn(|cx| inner.poll_ready(cx))
+        .await
+        .map_err(Into::into)?;
     let response = inner.call(request).await.map_err(Into::into)?;
     let answer = capture(response.into_http()).await.map_err(Into::into)?;
-    Ok(Delivered::Answered { answer, sha256: digested.take() })
+    Ok(Delivered::Answered {
+        answer,
+        sha256: digested.take(),
+    })
 }

@@ -53,7 +53,14 @@ impl Hooks {
     pub(crate) fn on_handoff(&self, parts: &mut Parts, key: UploadKey, header: &Header) {
         if let Some(hook) = self.on_handoff.get() {
             let declaration = &header.declaration;
-            hook(parts, &Finished { key, owner: &header.owner, declaration });
+            hook(
+                parts,
+                &Finished {
+                    key,
+                    owner: &header.owner,
+                    declaration,
+                },
+            );
         }
     }
 }

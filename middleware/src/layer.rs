@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Response;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
-use http::Response;
 use tower_layer::Layer;
 
 use crate::auth::{self, Gate, KeyRing};
@@ -93,14 +93,28 @@ impl SteadfastLayer {
         let dir = state_dir.path().to_owned();
         let keeps_sessions = config.uploads.resumable_uploads_enabled;
         let store: Arc<dyn Store> = match config.sessions.store {
-            SessionStore::Disk if keeps_sessions => Arc::new(Disk::new(dir.clone(), Arc::clone(&pace))),
+            SessionStore::Disk if keeps_sessions => {
+                Arc::new(Disk::new(dir.clone(), Arc::clone(&pace)))
+            }
             _ => Arc::new(Memory::default()),
         };
         let blobs = Arc::new(Local::new(dir, pace));
         let engine = Engine::new(Arc::clone(&config), store, blobs, Clock::system());
         let hooks = Hooks::default();
-        let shared = Arc::new(Shared { config, engine, gate, template, hooks, _state_dir: state_dir });
-        Ok((Self { shared: Arc::clone(&shared) }, Driver::new(shared)))
+        let shared = Arc::new(Shared {
+            config,
+            engine,
+            gate,
+            template,
+            hooks,
+            _state_dir: state_dir,
+        });
+        Ok((
+            Self {
+                shared: Arc::clone(&shared),
+            },
+            Driver::new(shared),
+        ))
     }
 
     /// Asks `hook` about every new upload, before a byte is sent: the app's own authentication
@@ -134,9 +148,9 @@ async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
     StateDir::open(path, wait).await.map_err(|error| {
         let dir = path.display();
         let message = match error.kind() {
-            std::io::ErrorKind::WouldBlock => format!(
-                "uploads.state_dir {dir} is in use by another process; each needs its own"
-            ),
+            std::io::ErrorKind::WouldBlock => {
+                format!("uploads.state_dir {dir} is in use by another process; each needs its own")
+            }
             _ => format!("uploads.state_dir {dir} cannot be used: {error}"),
         };
         Error::because(message, error)
@@ -146,7 +160,9 @@ async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
 fn handler_signature(config: &UploadConfig, gate: &Gate) -> Option<(HeaderName, HeaderValue)> {
     let signature = gate.sign(config.delivery.path.split('?').next()?)?;
     let name = HeaderName::from_static(auth::path::HEADER);
-    HeaderValue::try_from(signature).ok().map(|value| (name, value))
+    HeaderValue::try_from(signature)
+        .ok()
+        .map(|value| (name, value))
 }
 
 impl<S> Layer<S> for SteadfastLayer {

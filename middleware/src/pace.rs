@@ -73,7 +73,8 @@ impl Pace {
             let rested = Duration::from_millis(self.rest.load(Ordering::Relaxed));
             let rest = (rested * 2).clamp(REST_MIN, REST_MAX);
             self.rest.store(millis(rest), Ordering::Relaxed);
-            self.rest_until.store(self.millis(begun) + millis(took + rest), Ordering::Relaxed);
+            self.rest_until
+                .store(self.millis(begun) + millis(took + rest), Ordering::Relaxed);
         } else if self.rest.load(Ordering::Relaxed) > 0 && self.is_calm(begun) {
             self.rest.store(0, Ordering::Relaxed);
         }

@@ -48,7 +48,10 @@ where
     let within = config.timeouts.shutdown;
     let stop = async {
         stop_signal().await;
-        tracing::info!(?within, "asked to end: running requests and hand-offs may finish");
+        tracing::info!(
+            ?within,
+            "asked to end: running requests and hand-offs may finish"
+        );
     };
     let drained = Server::new(limits).run(listener, app, stop, drain).await;
     background.abort();

@@ -99,7 +99,10 @@ mod tests {
 
     impl Clone for Picky {
         fn clone(&self) -> Self {
-            Self { ready: false, calls: Arc::clone(&self.calls) }
+            Self {
+                ready: false,
+                calls: Arc::clone(&self.calls),
+            }
         }
     }
 
@@ -114,7 +117,10 @@ mod tests {
         }
 
         fn call(&mut self, _: Request<B>) -> Self::Future {
-            assert!(std::mem::take(&mut self.ready), "called without being ready");
+            assert!(
+                std::mem::take(&mut self.ready),
+                "called without being ready"
+            );
             self.calls.fetch_add(1, Ordering::Relaxed);
             std::future::ready(Ok(Response::new(Full::from("the app"))))
         }
@@ -137,10 +143,18 @@ mod tests {
             let (layer, _driver) = SteadfastLayer::from_config(config).await.unwrap();
             let app = Picky::default();
             let calls = Arc::clone(&app.calls);
-            Self { service: layer.layer(app), calls, _dir: dir }
+            Self {
+                service: layer.layer(app),
+                calls,
+                _dir: dir,
+            }
         }
 
-        async fn send(&self, request: http::request::Builder, body: &'static str) -> (StatusCode, String) {
+        async fn send(
+            &self,
+            request: http::request::Builder,
+            body: &'static str,
+        ) -> (StatusCode, String) {
             let request = request.body(Full::<Bytes>::from(body)).unwrap();
             let response = self.service.clone().oneshot(request).await.unwrap();
             let status = response.status();
@@ -169,10 +183,16 @@ mod tests {
     #[tokio::test]
     async fn the_hand_off_waits_for_readiness_and_calls_once() {
         let rig = Rig::new(|_| {}).await;
-        let create = Request::post("/upload/chunked").header("x-filename", "a").header("x-total-size", "3");
+        let create = Request::post("/upload/chunked")
+            .header("x-filename", "a")
+            .header("x-total-size", "3");
         let (status, created) = rig.send(create, "").await;
         assert_eq!(status, StatusCode::CREATED, "{created}");
-        assert_eq!(rig.calls(), 0, "nothing is handed over before the last byte");
+        assert_eq!(
+            rig.calls(),
+            0,
+            "nothing is handed over before the last byte"
+        );
         for duplicate in [false, true] {
             let chunk = Request::put("/upload/chunked")
                 .header("x-upload-session-id", member(&created, "session_id"))
@@ -180,7 +200,10 @@ mod tests {
             let (status, answer) = rig.send(chunk, "abc").await;
             assert_eq!(status, StatusCode::OK, "{answer}");
             assert!(answer.contains("\"body\":\"the app\""), "{answer}");
-            assert!(answer.contains(&format!("\"duplicate\":{duplicate}")), "{answer}");
+            assert!(
+                answer.contains(&format!("\"duplicate\":{duplicate}")),
+                "{answer}"
+            );
             assert_eq!(rig.calls(), 1);
         }
     }
@@ -208,7 +231,9 @@ mod tests {
     #[tokio::test]
     async fn switched_off_routes_belong_to_the_app() {
         let rig = Rig::new(|config| config.dialects.chunked = false).await;
-        let answer = rig.send(Request::get("/upload/status?session_id=x"), "").await;
+        let answer = rig
+            .send(Request::get("/upload/status?session_id=x"), "")
+            .await;
         assert_eq!(answer.1, "the app");
     }
 }

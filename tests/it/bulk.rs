@@ -40,20 +40,35 @@ impl Bulk {
         &self.block
     }
 
-    /// Writes `len` bytes to a new file and answers their SHA-256 in hex.
+    /// Writes the first `len` bytes to a new file and answers their SHA-256 in hex.
     pub(crate) fn write_file(&mut self, path: &Path, len: u64) -> io::Result<String> {
-        let (mut file, mut sum, mut left) = (File::create_new(path)?, Sha256::new(), len);
-        for index in 0.. {
-            let take = usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK));
-            if take == 0 {
-                break;
-            }
-            let bytes = &self.block(index)[..take];
-            file.write_all(bytes)?;
+        let mut file = File::create_new(path)?;
+        let mut sum = Sha256::new();
+        self.pieces(len, |bytes| {
             sum.update(bytes);
-            left -= take as u64;
-        }
+            file.write_all(bytes)
+        })?;
         Ok(hex::encode(sum.finalize()))
+    }
+
+    /// SHA-256 of the first `len` bytes, in hex.
+    pub(crate) fn sha256(&mut self, len: u64) -> String {
+        let mut sum = Sha256::new();
+        let hashed = self.pieces(len, |bytes| {
+            sum.update(bytes);
+            Ok(())
+        });
+        hashed.expect("nothing can fail");
+        hex::encode(sum.finalize())
+    }
+
+    fn pieces(&mut self, len: u64, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        for index in 0..len.div_ceil(BLOCK as u64) {
+            let left = len - index * BLOCK as u64;
+            let count = usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK));
+            take(&self.block(index)[..count])?;
+        }
+        Ok(())
     }
 }
 

@@ -116,6 +116,25 @@ fn one_connection_carries_a_whole_upload() {
 }
 
 #[test]
+fn requests_may_follow_each_other_without_waiting() {
+    let server = Server::start("");
+    let file = data::random(10, 3 * CHUNK);
+    let session = server.client().create("pipeline.bin", file.len());
+    let mut connection = Connection::open(server.addr());
+    let mut bytes = Vec::new();
+    for index in 0..3 {
+        let request = server.client().chunk_request(&session, index, session.chunk(&file, index));
+        bytes.extend([request.head(), request.framed_body()].concat());
+    }
+    connection.write(&bytes).unwrap();
+    for index in 0..3 {
+        let answer = connection.response("PUT").unwrap().status_is(200).json();
+        assert_eq!(answer["chunk"], index);
+        assert_eq!(answer["completed"], index == 2);
+    }
+}
+
+#[test]
 fn a_body_of_unknown_length_is_counted_as_it_arrives() {
     let server = Server::start("");
     let file = data::random(7, CHUNK + 1000);
@@ -157,6 +176,7 @@ fn ids_of_another_shape_are_unknown() {
     let before = tree::list(server.root());
     let mut ids = vec!["x".to_owned(), "../x".into(), "..%2Fx".into(), "/etc/passwd".into(), "%00".into()];
     ids.extend(["A".repeat(10 * 1024), "A".repeat(42), "A".repeat(43), "A".repeat(44), flipped]);
+    ids.push(String::new());
     ids.extend([format!("{}=", real.id), format!("alpha.{}", real.id), format!("../{}", real.id), "*".repeat(43)]);
     for id in &ids {
         let request = Request::new("PUT", CHUNKED).header("X-Upload-Session-ID", id).header("X-Chunk-Number", "0");

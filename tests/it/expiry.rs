@@ -107,3 +107,21 @@ fn a_silent_body_is_given_up() {
     assert_eq!(server.client().status(&session)["uploaded_bytes"], 0);
     assert_eq!(server.client().put(&session, 0, &file).status_is(200).json()["completed"], true);
 }
+
+#[test]
+fn an_unfinished_head_is_given_up() {
+    let server = Server::start("[timeouts]\nheader_timeout = \"1s\"");
+    let mut connection = Connection::open(server.addr());
+    connection.write(b"PUT /upload/chunked HTTP/1.1\r\nHost: localhost\r\nX-Chunk-").unwrap();
+    let answer = connection.response("PUT");
+    assert!(answer.is_err() || answer.is_ok_and(|response| response.status == 408));
+    let _ = server.client().create("next.bin", 10);
+}
+
+#[test]
+fn an_idle_connection_is_given_up() {
+    let server = Server::start("[timeouts]\nidletimeout = \"1s\"");
+    let mut connection = Connection::open(server.addr());
+    let _ = connection.exchange(&server.client().create_request("idle.bin", 10)).unwrap().status_is(201);
+    assert!(connection.closed(Duration::from_secs(20)));
+}

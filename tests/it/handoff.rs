@@ -1,5 +1,7 @@
 //! What becomes of the handler's answer: protocol section 1.2, design section 4.
 
+use std::time::{Duration, Instant};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use steadfast_tests::app::App;
@@ -242,6 +244,36 @@ fn a_handler_outlives_the_client_that_woke_it() {
     gate.open();
     let status = app.client().until_state(&session, "completed");
     assert_eq!(status["handler"]["body"], "alone");
+}
+
+#[test]
+fn only_so_many_handlers_work_at_once() {
+    let gate = Gate::default();
+    let reply = Reply::After(gate.clone(), Answer::text(201, "done"));
+    let app = App::start("[delivery]\nmax_concurrent = 2\nfinalize_wait = \"200ms\"", Script::always(reply));
+    let sessions: Vec<_> = (0..6)
+        .map(|_| {
+            let (session, last) = send(&app);
+            let _ = last.status_is(202);
+            session
+        })
+        .collect();
+    assert_eq!(app.script().count(), 2);
+    gate.open();
+    for session in &sessions {
+        let _ = app.client().until_state(session, "completed");
+    }
+    assert_eq!(app.script().count(), 6);
+}
+
+#[test]
+fn attempts_become_rarer() {
+    let app = App::start("", Script::always(Answer::text(503, "not now")));
+    let begin = Instant::now();
+    let (_, last) = send(&app);
+    assert_undelivered(&last, 503);
+    wait::until("a third attempt", SOON, || app.script().count() >= 3);
+    assert!(begin.elapsed() >= Duration::from_millis(1500), "1 s, then 2 s: {:?}", begin.elapsed());
 }
 
 #[test]

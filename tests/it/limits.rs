@@ -147,6 +147,16 @@ fn descriptors_are_given_back() {
 }
 
 #[test]
+fn a_head_has_a_largest_size() {
+    let server = Server::start("");
+    let request = server.client().create_request("head.bin", 10).header("X-Filler", vec![b'x'; 40 * 1024]);
+    let response = request.send(server.addr());
+    assert_eq!(response.status, 431);
+    let request = server.client().create_request("head.bin", 10).header("X-Filler", vec![b'x'; 16 * 1024]);
+    let _ = request.send(server.addr()).status_is(201);
+}
+
+#[test]
 fn an_idle_server_rests() {
     let server = Server::start("");
     let _ = server.client().upload("idle.bin", b"0123456789").1.status_is(200);

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod bulk;
+mod kill;
+mod machine;
+mod memory;
+mod parallel;
 mod cancel;
 mod chunk;
 mod create;

@@ -35,7 +35,7 @@ fn sessions(server: &Server) -> Vec<Session> {
 
 #[test]
 fn session_ids_are_neither_stored_nor_logged() {
-    for level in ["info", "debug"] {
+    for level in ["info", "debug", "trace"] {
         let mut server = Server::start(&format!("[logging]\nlevel = \"{level}\""));
         let sessions = sessions(&server);
         let _ = server.terminate();

@@ -290,6 +290,32 @@ fn a_destroyed_record_promises_nothing() {
 }
 
 #[test]
+fn sessions_in_memory_end_with_the_process() {
+    for extra in ["[uploads]\nresumable_uploads_enabled = false", "[sessions]\nstore = \"memory\""] {
+        let mut server = Server::start(extra);
+        let file = data::random(10, 2 * CHUNK);
+        let session = server.client().create("memory.bin", file.len());
+        let _ = server.client().put_chunk(&session, &file, 0).status_is(200);
+        server.restart();
+        server.client().status_request(&session.id).send(server.addr()).refused(404, "no_session");
+        assert_eq!(server.client().upload("memory.bin", &file).1.status_is(200).json()["completed"], true);
+        wait::until("what the dead process left is removed", SOON, || {
+            tree::files(&server.state_dir()).iter().all(|(_, bytes)| !data::contains(bytes, &file[..512]))
+        });
+    }
+}
+
+#[test]
+fn two_processes_never_share_a_directory() {
+    let server = Server::start("[timeouts]\nshutdown = \"1s\"");
+    let mut other = server.rival();
+    let status = other.wait(END_LIMIT);
+    assert!(!status.success());
+    assert!(other.logs().contains("state_dir"), "{}", other.logs());
+    let _ = server.client().upload("mine.bin", b"0123456789").1.status_is(200);
+}
+
+#[test]
 fn a_new_process_waits_for_the_old_one() {
     let mut server = Server::start("[timeouts]\nshutdown = \"5s\"");
     let session = server.client().create("rolling.bin", 2 * CHUNK);

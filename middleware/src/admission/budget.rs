@@ -67,26 +67,45 @@ impl Budget {
         let full = |limit: usize, count: usize| limit > 0 && count >= limit;
         if full(allowance.sessions, uploads.len())
             || (allowance.sessions_per_owner > 0
-                && full(allowance.sessions_per_owner, uploads.values().filter(of_owner).count()))
+                && full(
+                    allowance.sessions_per_owner,
+                    uploads.values().filter(of_owner).count(),
+                ))
         {
             return Err(Full::Sessions);
         }
         if let Some(free) = allowance.free_space {
             let expected = expected(&uploads, request.now);
-            let usable = free.saturating_sub(allowance.keep_free).saturating_sub(expected);
+            let usable = free
+                .saturating_sub(allowance.keep_free)
+                .saturating_sub(expected);
             if request.bytes > usable {
                 return Err(Full::Space);
             }
         }
         let owner = request.owner.clone();
-        uploads.insert(request.key, Reserved { owner, bytes: request.bytes, active: request.now });
+        uploads.insert(
+            request.key,
+            Reserved {
+                owner,
+                bytes: request.bytes,
+                active: request.now,
+            },
+        );
         Ok(())
     }
 
     /// Counts an upload in that exists already, whatever room there is.
     pub fn admit(&self, request: &Request<'_>, active: Timestamp) {
         let owner = request.owner.clone();
-        self.lock().insert(request.key, Reserved { owner, bytes: request.bytes, active });
+        self.lock().insert(
+            request.key,
+            Reserved {
+                owner,
+                bytes: request.bytes,
+                active,
+            },
+        );
     }
 
     /// Notes that an upload received bytes and expects `remaining` more.
@@ -115,6 +134,8 @@ impl Budget {
 }
 
 fn expected(uploads: &HashMap<UploadKey, Reserved>, now: Timestamp) -> u64 {
-    let active = uploads.values().filter(|reserved| now.since(reserved.active) < RESERVED_FOR);
+    let active = uploads
+        .values()
+        .filter(|reserved| now.since(reserved.active) < RESERVED_FOR);
     active.fold(0, |sum, reserved| sum.saturating_add(reserved.bytes))
 }

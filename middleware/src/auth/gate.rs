@@ -44,7 +44,11 @@ impl Gate {
     #[must_use]
     pub fn protects(&self, path: &str) -> bool {
         let bare = path.strip_suffix('/').unwrap_or(path);
-        self.enabled && self.protect.iter().any(|entry| entry == path || entry == bare)
+        self.enabled
+            && self
+                .protect
+                .iter()
+                .any(|entry| entry == path || entry == bare)
     }
 
     /// Checks a request's path signature; answers the id of the key that made it, or nothing
@@ -56,7 +60,9 @@ impl Gate {
         if !self.enabled {
             return Ok(None);
         }
-        let signature = signature.filter(|_| self.accepts_path).ok_or(Denied::Missing)?;
+        let signature = signature
+            .filter(|_| self.accepts_path)
+            .ok_or(Denied::Missing)?;
         let public = (!self.public_base.is_empty()).then(|| format!("{}{path}", self.public_base));
         path::verify(&self.ring, path, signature)
             .or_else(|| path::verify(&self.ring, &public?, signature))
@@ -67,7 +73,10 @@ impl Gate {
     /// A path signature of ours, where that scheme is on.
     #[must_use]
     pub fn sign(&self, path: &str) -> Option<String> {
-        let key = self.ring.signing().filter(|_| self.enabled && self.accepts_path)?;
+        let key = self
+            .ring
+            .signing()
+            .filter(|_| self.enabled && self.accepts_path)?;
         Some(path::sign(key.secret.expose(), path))
     }
 }

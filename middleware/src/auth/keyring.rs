@@ -56,8 +56,15 @@ impl KeyRing {
     /// A ring of one key.
     #[must_use]
     pub fn of(id: &str, secret: Secret) -> Self {
-        let key = Key { id: id.to_owned(), secret, not_after: None };
-        Self { keys: vec![key], made_at: None }
+        let key = Key {
+            id: id.to_owned(),
+            secret,
+            not_after: None,
+        };
+        Self {
+            keys: vec![key],
+            made_at: None,
+        }
     }
 
     /// The configured keys; without any, a secret that is made once and kept in
@@ -72,7 +79,10 @@ impl KeyRing {
                 secret: key.secret.clone(),
                 not_after: key.not_after,
             };
-            return Ok(Self { keys: security.keys.iter().map(key).collect(), made_at: None });
+            return Ok(Self {
+                keys: security.keys.iter().map(key).collect(),
+                made_at: None,
+            });
         }
         if let Some(secret) = &security.secret {
             return Ok(Self::of(DEFAULT_ID, secret.clone()));
@@ -82,10 +92,16 @@ impl KeyRing {
         }
         let path = state_dir.join("secret");
         if !path.exists() {
-            make(&path).map_err(|source| KeyRingError::Io { path: path.clone(), source })?;
+            make(&path).map_err(|source| KeyRingError::Io {
+                path: path.clone(),
+                source,
+            })?;
         }
         let ring = Self::of(DEFAULT_ID, read(&path)?);
-        Ok(Self { made_at: Some(path), ..ring })
+        Ok(Self {
+            made_at: Some(path),
+            ..ring
+        })
     }
 
     /// Where the server keeps the secret it made for itself, if it did.
@@ -97,7 +113,9 @@ impl KeyRing {
     /// The keys that have not ended.
     pub fn valid(&self) -> impl Iterator<Item = &Key> {
         let now = SystemTime::now();
-        self.keys.iter().filter(move |key| key.not_after.is_none_or(|end| now < end))
+        self.keys
+            .iter()
+            .filter(move |key| key.not_after.is_none_or(|end| now < end))
     }
 
     /// The key that makes new signatures.
@@ -122,16 +140,26 @@ impl KeyRing {
 }
 
 fn read(path: &Path) -> Result<Secret, KeyRingError> {
-    let text = fs::read(path).map_err(|source| KeyRingError::Io { path: path.to_owned(), source })?;
+    let text = fs::read(path).map_err(|source| KeyRingError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     let secret = text.trim_ascii().to_vec();
-    Secret::new(secret).map_err(|source| KeyRingError::Refused { path: path.to_owned(), source })
+    Secret::new(secret).map_err(|source| KeyRingError::Refused {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Keeps 32 random bytes as hex: printable, so that `openssl` can be given it on a command line.
 fn make(path: &Path) -> io::Result<()> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{}", hex::encode(random))?;
     file.sync_all()
 }

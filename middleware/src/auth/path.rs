@@ -25,7 +25,9 @@ pub fn verify<'a>(ring: &'a KeyRing, path: &str, signature: &[u8]) -> Option<&'a
     let mut bytes = [0; 32];
     hex::decode_to_slice(signature, &mut bytes).ok()?;
     let made = |secret: &[u8]| mac(secret, path).verify_slice(&bytes).is_ok();
-    ring.valid().find(|key| made(key.secret.expose())).map(|key| key.id.as_str())
+    ring.valid()
+        .find(|key| made(key.secret.expose()))
+        .map(|key| key.id.as_str())
 }
 
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
@@ -55,7 +57,10 @@ mod tests {
         let ring = KeyRing::of("main", Secret::new(secret.to_vec()).unwrap());
         let good = sign(secret, "/upload");
         assert_eq!(verify(&ring, "/upload", good.as_bytes()), Some("main"));
-        assert_eq!(verify(&ring, "/upload", good.to_uppercase().as_bytes()), Some("main"));
+        assert_eq!(
+            verify(&ring, "/upload", good.to_uppercase().as_bytes()),
+            Some("main")
+        );
         for (path, signature) in [
             ("/upload/", good.clone()),
             ("/upload", sign(b"another secret of this length", "/upload")),
@@ -64,7 +69,11 @@ mod tests {
             ("/upload", good.replace(|_| true, "z")),
             ("/upload", String::new()),
         ] {
-            assert_eq!(verify(&ring, path, signature.as_bytes()), None, "{path} {signature}");
+            assert_eq!(
+                verify(&ring, path, signature.as_bytes()),
+                None,
+                "{path} {signature}"
+            );
         }
     }
 }

@@ -29,7 +29,11 @@ pub trait Blobs: Send + Sync + 'static {
     ///
     /// Answers the name the file got, or `None` when the name was taken and
     /// [`OnConflict::Reject`] asks to leave it.
-    fn publish(&self, key: UploadKey, publish: Publish) -> BoxFuture<'_, io::Result<Option<FileName>>>;
+    fn publish(
+        &self,
+        key: UploadKey,
+        publish: Publish,
+    ) -> BoxFuture<'_, io::Result<Option<FileName>>>;
 
     /// Forgets our own name of bytes that were published in `dir`, once that is on record.
     fn settle(&self, key: UploadKey, dir: PathBuf) -> BoxFuture<'_, io::Result<()>>;
@@ -46,7 +50,12 @@ pub trait Blob: Send + Sync + 'static {
 
     /// Writes `batch` one after the other from `offset`, away from the caller's task. `hold` is
     /// kept until the write has stopped.
-    fn write(&self, offset: u64, batch: Vec<Bytes>, hold: Hold) -> BoxFuture<'static, io::Result<()>>;
+    fn write(
+        &self,
+        offset: u64,
+        batch: Vec<Bytes>,
+        hold: Hold,
+    ) -> BoxFuture<'static, io::Result<()>>;
 
     /// Reads exactly `len` bytes from `offset`.
     ///

@@ -80,7 +80,9 @@ impl Active {
         decide: impl FnOnce(&Inner) -> Result<Option<Entry>, Refusal>,
     ) -> Result<(), Refusal> {
         let log = self.log.lock().await;
-        let Some(entry) = decide(&self.lock())? else { return Ok(()) };
+        let Some(entry) = decide(&self.lock())? else {
+            return Ok(());
+        };
         self.append_locked(log.as_ref(), entry).await
     }
 
@@ -117,17 +119,26 @@ impl Active {
 
     /// The same, for callers to whom the error matters.
     pub(super) async fn blob_io(&self, blobs: &dyn Blobs) -> std::io::Result<Arc<dyn Blob>> {
-        self.blob.get_or_try_init(|| blobs.open(self.key)).await.cloned()
+        self.blob
+            .get_or_try_init(|| blobs.open(self.key))
+            .await
+            .cloned()
     }
 
     /// The pieces whose bytes have not been read back yet.
     pub(super) fn inherited(&self) -> Ranges {
-        self.inherited.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inherited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Notes that they have.
     pub(super) fn inherited_is_read(&self) {
-        *self.inherited.lock().unwrap_or_else(PoisonError::into_inner) = Ranges::default();
+        *self
+            .inherited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Ranges::default();
     }
 
     pub(super) fn is_usable(&self) -> bool {
@@ -135,7 +146,11 @@ impl Active {
     }
 
     pub(super) fn refusal(&self) -> Refusal {
-        if self.gone.load(Ordering::Relaxed) { Refusal::NoSession } else { Refusal::Internal }
+        if self.gone.load(Ordering::Relaxed) {
+            Refusal::NoSession
+        } else {
+            Refusal::Internal
+        }
     }
 
     /// Makes the upload unusable, before its files go.

@@ -21,14 +21,21 @@ impl Engine {
         let active = self.live(append.id.key()).await?;
         let duplicate = match claim::admit(&active, append.target).await? {
             Admitted::Duplicate(span, crc) => {
-                let wanted = Wanted { span, digests: &append.digests };
+                let wanted = Wanted {
+                    span,
+                    digests: &append.digests,
+                };
                 receive::compare(source, wanted, crc).await?;
                 true
             }
             Admitted::Write(claim, span) => {
-                let wanted = Wanted { span, digests: &append.digests };
+                let wanted = Wanted {
+                    span,
+                    digests: &append.digests,
+                };
                 let blob = active.blob(self.blobs.as_ref()).await?;
-                let crc = receive::receive(active.key, source, blob.as_ref(), &claim, wanted).await?;
+                let crc =
+                    receive::receive(active.key, source, blob.as_ref(), &claim, wanted).await?;
                 claim.commit()?;
                 self.commit(&active, claim, span, crc, &deliver).await?;
                 false
@@ -43,6 +50,10 @@ impl Engine {
     pub(super) async fn live(&self, key: crate::upload::UploadKey) -> Result<Arc<Active>, Refusal> {
         let active = self.active(key).await?;
         let expires = self.deadlines().expiry(&active.lock().record);
-        if expires <= self.clock.now() { Err(Refusal::NoSession) } else { Ok(active) }
+        if expires <= self.clock.now() {
+            Err(Refusal::NoSession)
+        } else {
+            Ok(active)
+        }
     }
 }

@@ -29,6 +29,9 @@ impl Engine {
         active.changed.notify_waiters();
         self.budget.release(key);
         self.let_go(active);
-        self.blobs.remove(key).await.map_err(|error| io_refusal(key, &error))
+        self.blobs
+            .remove(key)
+            .await
+            .map_err(|error| io_refusal(key, &error))
     }
 }

@@ -46,7 +46,12 @@ impl Claims {
         }
         let (ticket, stop) = (self.next_ticket, CancellationToken::new());
         self.next_ticket += 1;
-        self.holders.push(Holder { ticket, span, committing: false, stop: stop.clone() });
+        self.holders.push(Holder {
+            ticket,
+            span,
+            committing: false,
+            stop: stop.clone(),
+        });
         (ticket, stop)
     }
 
@@ -55,7 +60,9 @@ impl Claims {
     }
 
     fn overlapping(&self, span: Span) -> impl Iterator<Item = &Holder> {
-        self.holders.iter().filter(move |holder| holder.span.overlaps(span))
+        self.holders
+            .iter()
+            .filter(move |holder| holder.span.overlaps(span))
     }
 
     fn is_first(&self, ticket: u64, span: Span) -> bool {
@@ -63,7 +70,10 @@ impl Claims {
     }
 
     fn commit(&mut self, ticket: u64) -> bool {
-        let holder = self.holders.iter_mut().find(|holder| holder.ticket == ticket);
+        let holder = self
+            .holders
+            .iter_mut()
+            .find(|holder| holder.ticket == ticket);
         holder.is_some_and(|holder| {
             holder.committing = !holder.stop.is_cancelled();
             holder.committing
@@ -90,7 +100,11 @@ impl Claim {
     /// [`Refusal::Superseded`] when a newer request was first.
     pub(super) fn commit(&self) -> Result<(), Refusal> {
         let mut inner = self.active.lock();
-        if inner.claims.commit(self.ticket) { Ok(()) } else { Err(Refusal::Superseded) }
+        if inner.claims.commit(self.ticket) {
+            Ok(())
+        } else {
+            Err(Refusal::Superseded)
+        }
     }
 }
 
@@ -116,7 +130,9 @@ pub(super) async fn admit(active: &Arc<Active>, target: Target) -> Result<Admitt
         Entered::Held(span, crc) => return Ok(Admitted::Duplicate(span, crc)),
     };
     let turn = wait_for_turn(active, &claim, span);
-    tokio::time::timeout(WAIT_MAX, turn).await.map_err(|_| Refusal::Busy)??;
+    tokio::time::timeout(WAIT_MAX, turn)
+        .await
+        .map_err(|_| Refusal::Busy)??;
     // An older request may have made the bytes durable meanwhile.
     let held = active.lock().record.ranges.piece(span);
     Ok(match held {
@@ -148,7 +164,11 @@ async fn try_enter(active: &Arc<Active>, target: Target) -> Result<Option<Entere
         Plan::Duplicate { span, held } => Some(Entered::Held(span, held.crc)),
         Plan::Write { span, adopt: None } => {
             let (ticket, stop) = inner.claims.enter(span);
-            let claim = Claim { active: Arc::clone(active), ticket, stop };
+            let claim = Claim {
+                active: Arc::clone(active),
+                ticket,
+                stop,
+            };
             Some(Entered::Claimed(claim, span))
         }
         Plan::Write { adopt: Some(_), .. } => None,
@@ -159,7 +179,9 @@ async fn try_enter(active: &Arc<Active>, target: Target) -> Result<Option<Entere
 async fn adopt(active: &Active, target: Target) -> Result<(), Refusal> {
     let _nobody_enters = active.planning.write().await;
     let entry = |inner: &Inner| match plan(inner, target)? {
-        Plan::Write { adopt: Some(bytes), .. } => Ok(Some(Entry::ChunkSize { bytes })),
+        Plan::Write {
+            adopt: Some(bytes), ..
+        } => Ok(Some(Entry::ChunkSize { bytes })),
         _ => Ok(None),
     };
     active.append_if(entry).await

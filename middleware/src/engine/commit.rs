@@ -23,7 +23,12 @@ impl Engine {
         let deliver = Arc::clone(deliver);
         let task = self.tasks.spawn(async move {
             let at = engine.clock.now();
-            let entry = Entry::Received { start: span.start, len: span.len, crc, at };
+            let entry = Entry::Received {
+                start: span.start,
+                len: span.len,
+                crc,
+                at,
+            };
             let result = active.append(entry).await;
             drop(claim);
             result?;
@@ -38,7 +43,10 @@ impl Engine {
         let (remaining, at) = {
             let inner = active.lock();
             let record = &inner.record;
-            (record.header.declaration.total - record.ranges.bytes(), record.last_activity)
+            (
+                record.header.declaration.total - record.ranges.bytes(),
+                record.last_activity,
+            )
         };
         self.budget.update(active.key, remaining, at);
     }

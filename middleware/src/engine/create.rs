@@ -25,8 +25,13 @@ impl Engine {
             return Err(Refusal::TooLarge { bytes_max });
         }
         let key = create.id.key();
-        if create.idempotent && let Some(view) = self.existing(&create, &deliver).await? {
-            return Ok(Created { id: create.id, view });
+        if create.idempotent
+            && let Some(view) = self.existing(&create, &deliver).await?
+        {
+            return Ok(Created {
+                id: create.id,
+                view,
+            });
         }
         self.reserve(&create).await?;
         let header = Arc::new(self.header(&create));
@@ -35,7 +40,10 @@ impl Engine {
             // Another request with the same idempotency key was first, or the upload it made
             // has expired.
             if let Some(view) = self.existing(&create, &deliver).await? {
-                return Ok(Created { id: create.id, view });
+                return Ok(Created {
+                    id: create.id,
+                    view,
+                });
             }
             self.remove_expired(key, self.clock.now()).await?;
             self.reserve(&create).await?;
@@ -52,9 +60,17 @@ impl Engine {
         let view = if create.declaration.total == 0 {
             self.finish_empty(key, &deliver).await?
         } else {
-            View::new(key, &Record::new(header), &self.deadlines(), self.clock.now())
+            View::new(
+                key,
+                &Record::new(header),
+                &self.deadlines(),
+                self.clock.now(),
+            )
         };
-        Ok(Created { id: create.id, view })
+        Ok(Created {
+            id: create.id,
+            view,
+        })
     }
 
     /// The upload that an earlier request with this id made.
@@ -108,10 +124,12 @@ impl Engine {
             bytes: create.declaration.total,
             now: self.clock.now(),
         };
-        self.budget.reserve(&request, &allowance).map_err(|full| match full {
-            Full::Sessions => Refusal::TooManySessions,
-            Full::Space => Refusal::NoSpace,
-        })
+        self.budget
+            .reserve(&request, &allowance)
+            .map_err(|full| match full {
+                Full::Sessions => Refusal::TooManySessions,
+                Full::Space => Refusal::NoSpace,
+            })
     }
 
     fn header(&self, create: &Create) -> Header {
@@ -132,7 +150,13 @@ impl Engine {
 /// Whether two declarations mean the same file; the host and headers a request came with do not.
 fn same_file(one: &Declaration, other: &Declaration) -> bool {
     let essence = |d: &Declaration| {
-        (d.name.clone(), d.total, d.chunk_size, d.content_type.clone(), d.digests.clone())
+        (
+            d.name.clone(),
+            d.total,
+            d.chunk_size,
+            d.content_type.clone(),
+            d.digests.clone(),
+        )
     };
     essence(one) == essence(other)
 }

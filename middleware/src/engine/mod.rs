@@ -12,6 +12,7 @@
 
 mod active;
 mod append;
+mod attempt;
 mod cancel;
 mod claim;
 mod command;

@@ -57,7 +57,11 @@ pub(super) async fn compare(
     while let Some(bytes) = poll_fn(|cx| source.poll_next(cx)).await {
         intake.take(&bytes.map_err(|_| Refusal::BodyIncomplete)?)?;
     }
-    if intake.finish()? == held_crc { Ok(()) } else { Err(Refusal::ChunkConflict) }
+    if intake.finish()? == held_crc {
+        Ok(())
+    } else {
+        Err(Refusal::ChunkConflict)
+    }
 }
 
 /// Adds to `first` what has arrived meanwhile, without waiting: a blocking thread is worth
@@ -100,8 +104,17 @@ struct Intake<'a> {
 
 impl<'a> Intake<'a> {
     fn new(wanted: Wanted<'a>) -> Self {
-        let hashers = wanted.digests.iter().map(|digest| Hasher::new(digest.algorithm())).collect();
-        Self { wanted, len: 0, crc: Crc32c::default(), hashers }
+        let hashers = wanted
+            .digests
+            .iter()
+            .map(|digest| Hasher::new(digest.algorithm()))
+            .collect();
+        Self {
+            wanted,
+            len: 0,
+            crc: Crc32c::default(),
+            hashers,
+        }
     }
 
     /// Where the next byte goes.
@@ -126,20 +139,28 @@ impl<'a> Intake<'a> {
             return Err(self.wrong_length());
         }
         let digests = self.hashers.into_iter().map(Hasher::finish);
-        if digests.zip(self.wanted.digests).any(|(computed, declared)| computed != *declared) {
+        if digests
+            .zip(self.wanted.digests)
+            .any(|(computed, declared)| computed != *declared)
+        {
             return Err(Refusal::DigestMismatch);
         }
         Ok(self.crc.finish())
     }
 
     fn wrong_length(&self) -> Refusal {
-        Refusal::ChunkLength { expected: self.wanted.span.len }
+        Refusal::ChunkLength {
+            expected: self.wanted.span.len,
+        }
     }
 }
 
 /// Logs why bytes could not be written or read, and says what the client is told.
 pub(super) fn io_refusal(key: UploadKey, error: &io::Error) -> Refusal {
-    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+    if matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) {
         tracing::warn!(%key, "no space is left for the bytes of the upload");
         return Refusal::NoSpace;
     }

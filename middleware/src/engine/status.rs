@@ -15,10 +15,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Refusal::NoSession`], [`Refusal::StateLost`], or a failure of ours.
-    pub async fn status(
-        &self,
-        key: UploadKey,
-    ) -> Result<(View, Gaps), Refusal> {
+    pub async fn status(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
         let open = self.table.peek(key).filter(|active| active.is_usable());
         let seen = match &open {
             Some(active) => self.look(key, &active.lock().record),
@@ -28,7 +25,11 @@ impl Engine {
                 self.look(key, &record.ok_or(Refusal::NoSession)?)
             }
         };
-        if seen.0.expires <= self.clock.now() { Err(Refusal::NoSession) } else { Ok(seen) }
+        if seen.0.expires <= self.clock.now() {
+            Err(Refusal::NoSession)
+        } else {
+            Ok(seen)
+        }
     }
 
     fn look(&self, key: UploadKey, record: &Record) -> (View, Gaps) {

@@ -16,7 +16,9 @@ impl Engine {
     pub async fn recover(self: &Arc<Self>, deliver: Option<&Arc<dyn Deliver>>) -> usize {
         let mut waiting = 0;
         for upload in self.listed().await {
-            let Ok(Some(record)) = self.store.read(upload.key).await else { continue };
+            let Ok(Some(record)) = self.store.read(upload.key).await else {
+                continue;
+            };
             self.count(upload.key, &record);
             if !self.is_due(&record) {
                 continue;
@@ -33,7 +35,10 @@ impl Engine {
 
     async fn listed(&self) -> Vec<Listed> {
         self.store.list().await.unwrap_or_else(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot list uploads");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot list uploads"
+            );
             Vec::new()
         })
     }
@@ -44,7 +49,12 @@ impl Engine {
         }
         let declaration = &record.header.declaration;
         let bytes = declaration.total - record.ranges.bytes();
-        let request = Request { key, owner: &record.header.owner, bytes, now: self.clock.now() };
+        let request = Request {
+            key,
+            owner: &record.header.owner,
+            bytes,
+            now: self.clock.now(),
+        };
         self.budget.admit(&request, record.last_activity);
     }
 
@@ -61,9 +71,15 @@ impl Engine {
         let listed = self.listed().await;
         let now = self.clock.now();
         let uploads = &self.config.uploads;
-        let soonest = uploads.max_resumable_age.min(uploads.result_retention).min(uploads.first_byte_timeout);
+        let soonest = uploads
+            .max_resumable_age
+            .min(uploads.result_retention)
+            .min(uploads.first_byte_timeout);
         // Nothing expires sooner after its last entry.
-        for upload in listed.iter().filter(|upload| upload.changed.after(soonest) <= now) {
+        for upload in listed
+            .iter()
+            .filter(|upload| upload.changed.after(soonest) <= now)
+        {
             if let Err(refusal) = self.remove_expired(upload.key, now).await {
                 tracing::warn!(key = %upload.key, ?refusal, "an expired upload stays behind");
             }
@@ -71,7 +87,11 @@ impl Engine {
     }
 
     /// Removes an upload if it has expired by `now` and nobody writes it.
-    pub(super) async fn remove_expired(&self, key: UploadKey, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) async fn remove_expired(
+        &self,
+        key: UploadKey,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let is_expired = |record: &Record| self.deadlines().expiry(record) <= now;
         let read = self.store.read(key).await;
         match read.map_err(|error| super::table::refusal(key, &error))? {
@@ -82,7 +102,9 @@ impl Engine {
         if let Ok(active) = self.active(key).await {
             let busy = {
                 let inner = active.lock();
-                !inner.claims.is_empty() || inner.finisher.as_ref().is_some() || !is_expired(&inner.record)
+                !inner.claims.is_empty()
+                    || inner.finisher.as_ref().is_some()
+                    || !is_expired(&inner.record)
             };
             if busy {
                 return Ok(());
@@ -92,7 +114,10 @@ impl Engine {
         self.budget.release(key);
         let removed = self.blobs.remove(key).await;
         removed.map_err(|error| super::receive::io_refusal(key, &error))?;
-        self.store.remove(key).await.map_err(|error| super::table::refusal(key, &error))?;
+        self.store
+            .remove(key)
+            .await
+            .map_err(|error| super::table::refusal(key, &error))?;
         tracing::info!(%key, "upload expired");
         Ok(())
     }

@@ -47,13 +47,17 @@ impl Table {
 
     /// Closes every upload that nobody uses and `is_idle` lets go.
     pub(super) fn close_idle(&self, is_idle: impl Fn(&Active) -> bool) {
-        self.lock().retain(|_, slot| !(is_unused(slot) && slot.get().is_none_or(|a| is_idle(a))));
+        self.lock()
+            .retain(|_, slot| !(is_unused(slot) && slot.get().is_none_or(|a| is_idle(a))));
     }
 }
 
 /// Whether only the table holds the upload. Whoever wants it asks the table, which is locked.
 fn is_unused(slot: &Slot) -> bool {
-    Arc::strong_count(slot) == 1 && slot.get().is_none_or(|active| Arc::strong_count(active) == 1)
+    Arc::strong_count(slot) == 1
+        && slot
+            .get()
+            .is_none_or(|active| Arc::strong_count(active) == 1)
 }
 
 impl Engine {

@@ -29,7 +29,13 @@ impl Engine {
             rotten = true;
             let Span { start, len } = span;
             tracing::error!(key = %active.key, start, len, "bytes are not what they were; asking for them again");
-            active.append(Entry::Withdrawn { start, len, at: self.clock.now() }).await?;
+            active
+                .append(Entry::Withdrawn {
+                    start,
+                    len,
+                    at: self.clock.now(),
+                })
+                .await?;
         }
         active.inherited_is_read();
         Ok(rotten)
@@ -51,16 +57,28 @@ impl Engine {
         if declared.is_empty() {
             return Ok(Verified::Matches { sha256: None });
         }
-        let mut hashers: Vec<_> = declared.iter().map(|d| Hasher::new(d.algorithm())).collect();
-        let whole = Span { start: 0, len: header.declaration.total };
+        let mut hashers: Vec<_> = declared
+            .iter()
+            .map(|d| Hasher::new(d.algorithm()))
+            .collect();
+        let whole = Span {
+            start: 0,
+            len: header.declaration.total,
+        };
         let update = |bytes: &[u8]| hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
-        self.read(active, whole, update).await.map_err(|error| io_refusal(active.key, &error))?;
+        self.read(active, whole, update)
+            .await
+            .map_err(|error| io_refusal(active.key, &error))?;
         let computed: Vec<_> = hashers.into_iter().map(Hasher::finish).collect();
         if computed != *declared {
             return Ok(Verified::Differs);
         }
-        let sha256 = computed.iter().find(|digest| digest.algorithm() == Algorithm::Sha256);
-        Ok(Verified::Matches { sha256: sha256.map(Digest::to_hex) })
+        let sha256 = computed
+            .iter()
+            .find(|digest| digest.algorithm() == Algorithm::Sha256);
+        Ok(Verified::Matches {
+            sha256: sha256.map(Digest::to_hex),
+        })
     }
 
     async fn read(
@@ -73,7 +91,9 @@ impl Engine {
         let mut offset = span.start;
         while offset < span.end() {
             let len = READ_LEN.min(span.end() - offset);
-            let bytes = blob.read(offset, usize::try_from(len).unwrap_or(usize::MAX)).await?;
+            let bytes = blob
+                .read(offset, usize::try_from(len).unwrap_or(usize::MAX))
+                .await?;
             each(&bytes);
             offset += len;
         }

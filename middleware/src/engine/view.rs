@@ -41,7 +41,12 @@ pub struct View {
 }
 
 impl View {
-    pub(super) fn new(key: UploadKey, record: &Record, deadlines: &Deadlines, now: Timestamp) -> Self {
+    pub(super) fn new(
+        key: UploadKey,
+        record: &Record,
+        deadlines: &Deadlines,
+        now: Timestamp,
+    ) -> Self {
         let complete = record.state == State::Completed;
         Self {
             key,
@@ -59,7 +64,9 @@ impl View {
             retry_after: crate::upload::retry_delay(record.attempts),
             stored_name: record.stored_name.clone(),
             sha256: record.sha256.clone(),
-            crc32c: complete.then(|| record.ranges.crc(record.header.declaration.total)).flatten(),
+            crc32c: complete
+                .then(|| record.ranges.crc(record.header.declaration.total))
+                .flatten(),
         }
     }
 }
@@ -79,6 +86,10 @@ impl Gaps {
     pub(super) fn new(record: &Record, ranges_max: usize) -> Self {
         let mut gaps = chunk_gaps(record);
         let ranges: Vec<_> = gaps.by_ref().take(ranges_max).collect();
-        Self { chunks_held: record.ranges.len() as u64, ranges, truncated: gaps.next().is_some() }
+        Self {
+            chunks_held: record.ranges.len() as u64,
+            ranges,
+            truncated: gaps.next().is_some(),
+        }
     }
 }

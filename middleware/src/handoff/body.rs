@@ -76,7 +76,12 @@ impl HandoffBody {
             hasher: digested.is_some().then(|| Hasher::new(Algorithm::Sha256)),
             digested: digested.unwrap_or_default(),
         };
-        Self { before: before.into(), after: after.into(), file, yielded: true }
+        Self {
+            before: before.into(),
+            after: after.into(),
+            file,
+            yielded: true,
+        }
     }
 
     /// Bytes still to come.
@@ -178,6 +183,8 @@ async fn hash(bytes: Bytes, hasher: Option<Hasher>) -> io::Result<Piece> {
 
 impl std::fmt::Debug for HandoffBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HandoffBody").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("HandoffBody")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }

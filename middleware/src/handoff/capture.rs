@@ -33,13 +33,20 @@ where
     let mut kept = Vec::new();
     let mut truncated = false;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
         let room = BODY_MAX - kept.len();
         truncated |= data.len() > room;
         kept.extend_from_slice(&data[..data.len().min(room)]);
     }
     let headers = kept_headers(&parts.headers);
-    Ok(Answer { status: parts.status.as_u16(), headers, body: kept, truncated })
+    Ok(Answer {
+        status: parts.status.as_u16(),
+        headers,
+        body: kept,
+        truncated,
+    })
 }
 
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {

@@ -27,7 +27,9 @@ pub(super) fn frame(field: &str, name: &FileName, content_type: &str, random: [u
 
 /// The HTML Standard's escape of a name: these three, and nothing else.
 fn escape(name: &str) -> String {
-    name.replace('\n', "%0A").replace('\r', "%0D").replace('"', "%22")
+    name.replace('\n', "%0A")
+        .replace('\r', "%0D")
+        .replace('"', "%22")
 }
 
 #[cfg(test)]

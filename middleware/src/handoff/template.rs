@@ -57,7 +57,11 @@ impl Template {
     /// Builds the request. `random` becomes the boundary; the second value receives the file's
     /// digest when the body was read to its end.
     #[must_use]
-    pub fn request(&self, delivery: Delivery, random: [u8; 16]) -> (Request<HandoffBody>, Digested) {
+    pub fn request(
+        &self,
+        delivery: Delivery,
+        random: [u8; 16],
+    ) -> (Request<HandoffBody>, Digested) {
         let digested = Digested::default();
         let header = delivery.header;
         let declaration = &header.declaration;
@@ -81,7 +85,11 @@ impl Template {
         headers.insert(CONTENT_LENGTH, len.into());
         insert_text(headers, IDEMPOTENCY_KEY, &delivery.key.to_string());
         if self.form == config::Form::Raw {
-            insert_text(headers, CONTENT_DISPOSITION, &disposition(&declaration.name));
+            insert_text(
+                headers,
+                CONTENT_DISPOSITION,
+                &disposition(&declaration.name),
+            );
         }
         if let Some((name, value)) = &self.signature {
             headers.insert(name, value.clone());
@@ -112,5 +120,8 @@ fn insert_text(headers: &mut http::HeaderMap, name: HeaderName, text: &str) {
 
 /// The file's name beside a raw body (RFC 6266).
 fn disposition(name: &FileName) -> String {
-    format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(name.as_str(), ATTR_CHAR))
+    format!(
+        "attachment; filename*=UTF-8''{}",
+        utf8_percent_encode(name.as_str(), ATTR_CHAR)
+    )
 }

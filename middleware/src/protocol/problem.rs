@@ -82,7 +82,14 @@ impl Problem {
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { code, detail, key: None, expected: None, retry_after: None, headers: Vec::new() }
+        Self {
+            code,
+            detail,
+            key: None,
+            expected: None,
+            retry_after: None,
+            headers: Vec::new(),
+        }
     }
 
     /// Its code.
@@ -94,19 +101,28 @@ impl Problem {
     /// Names the upload.
     #[must_use]
     pub fn about(self, key: UploadKey) -> Self {
-        Self { key: Some(key), ..self }
+        Self {
+            key: Some(key),
+            ..self
+        }
     }
 
     /// Says which length in bytes would be right.
     #[must_use]
     pub fn expecting(self, expected: u64) -> Self {
-        Self { expected: Some(expected), ..self }
+        Self {
+            expected: Some(expected),
+            ..self
+        }
     }
 
     /// Says when to try again, in seconds.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
-        Self { retry_after: Some(seconds), ..self }
+        Self {
+            retry_after: Some(seconds),
+            ..self
+        }
     }
 
     /// Adds a header to the response.
@@ -129,14 +145,20 @@ impl Problem {
         if let Some(key) = self.key {
             members.insert("key".to_owned(), key.to_string().into());
         }
-        for (name, number) in [("expected", self.expected), ("retry_after", self.retry_after)] {
+        for (name, number) in [
+            ("expected", self.expected),
+            ("retry_after", self.retry_after),
+        ] {
             if let Some(number) = number {
                 members.insert(name.to_owned(), number.into());
             }
         }
         let mut reply = super::reply::json(self.code.status, &Value::Object(members));
         let headers = reply.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
@@ -183,9 +205,10 @@ impl From<Refusal> for Problem {
                 Code::STATE_LOST,
                 "What was stored about this upload is damaged; create a new session.",
             ),
-            Refusal::TooLarge { bytes_max } => {
-                Self::new(Code::TOO_LARGE, format!("At most {bytes_max} bytes are allowed."))
-            }
+            Refusal::TooLarge { bytes_max } => Self::new(
+                Code::TOO_LARGE,
+                format!("At most {bytes_max} bytes are allowed."),
+            ),
             Refusal::TooManySessions => problem(
                 Code::TOO_MANY_SESSIONS,
                 "Finish or cancel other uploads, or try again later.",
@@ -198,12 +221,15 @@ impl From<Refusal> for Problem {
                 Code::IDEMPOTENCY_MISMATCH,
                 "An earlier request used this Idempotency-Key with another declaration.",
             ),
-            Refusal::BodyIncomplete => {
-                problem(Code::BODY_INCOMPLETE, "Nothing of this request was kept; send it again.")
-            }
-            Refusal::Busy => {
-                problem(Code::BUSY, "Another request for these bytes is still running.").retry_after(2)
-            }
+            Refusal::BodyIncomplete => problem(
+                Code::BODY_INCOMPLETE,
+                "Nothing of this request was kept; send it again.",
+            ),
+            Refusal::Busy => problem(
+                Code::BUSY,
+                "Another request for these bytes is still running.",
+            )
+            .retry_after(2),
             Refusal::Draining => problem(Code::DRAINING, "Try again in a moment.").retry_after(5),
             Refusal::Internal => problem(Code::INTERNAL, "The cause is in the server's log."),
         }
@@ -214,5 +240,8 @@ impl From<Refusal> for Problem {
 pub(super) fn mark(reply: &mut Response<Bytes>) {
     let headers = reply.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        http::header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
 }

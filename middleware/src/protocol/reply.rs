@@ -13,7 +13,9 @@ pub type Reply = Response<Bytes>;
 pub fn json(status: StatusCode, value: &Value) -> Reply {
     let mut reply = Response::new(Bytes::from(value.to_string()));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     mark(&mut reply);
     reply
 }

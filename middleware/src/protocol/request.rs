@@ -40,7 +40,10 @@ impl<'a> Headers<'a> {
     /// `missing_header` or `duplicate_header`.
     pub fn required(self, name: &'static str) -> Result<&'a HeaderValue, Problem> {
         self.one(name)?.ok_or_else(|| {
-            Problem::new(Code::MISSING_HEADER, format!("The header {name} is required."))
+            Problem::new(
+                Code::MISSING_HEADER,
+                format!("The header {name} is required."),
+            )
         })
     }
 
@@ -49,7 +52,9 @@ impl<'a> Headers<'a> {
     /// # Errors
     /// `bad_number` or `duplicate_header`.
     pub fn number(self, name: &'static str) -> Result<Option<u64>, Problem> {
-        self.one(name)?.map(|value| number(name, value.as_bytes())).transpose()
+        self.one(name)?
+            .map(|value| number(name, value.as_bytes()))
+            .transpose()
     }
 
     /// A header that carries a number and must be there.
@@ -65,8 +70,14 @@ impl<'a> Headers<'a> {
     /// # Errors
     /// `bad_digest` when the field is malformed or names no algorithm we know.
     pub fn digests(self, name: &'static str) -> Result<Vec<Digest>, Problem> {
-        let Some(value) = self.one(name)? else { return Ok(Vec::new()) };
-        let digests = value.to_str().ok().and_then(parse_digests).unwrap_or_default();
+        let Some(value) = self.one(name)? else {
+            return Ok(Vec::new());
+        };
+        let digests = value
+            .to_str()
+            .ok()
+            .and_then(parse_digests)
+            .unwrap_or_default();
         if digests.is_empty() {
             let detail = format!(
                 "{name} must be a dictionary of RFC 9530 with `sha-256` or `sha-512`, \
@@ -100,7 +111,9 @@ fn parse_digests(field: &str) -> Option<Vec<Digest>> {
     let dictionary: sfv::Dictionary = sfv::Parser::new(field).parse().ok()?;
     let mut digests = Vec::new();
     for (name, member) in dictionary {
-        let sfv::ListEntry::Item(item) = member else { return None };
+        let sfv::ListEntry::Item(item) = member else {
+            return None;
+        };
         let value = item.bare_item.as_byte_sequence()?;
         if let Some(algorithm) = Algorithm::from_name(name.as_str()) {
             digests.push(Digest::new(algorithm, value.to_vec()).ok()?);
@@ -112,7 +125,9 @@ fn parse_digests(field: &str) -> Option<Vec<Digest>> {
 /// Whether the client waits for a verdict on the head before it sends the body.
 #[must_use]
 pub fn expects_continue(headers: &HeaderMap) -> bool {
-    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    headers
+        .get(EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Bytes of a refused request's body that are read and dropped before the answer, so that a
@@ -201,11 +216,26 @@ mod tests {
     #[test]
     fn numbers_are_digits_and_nothing_else() {
         for good in ["0", "7", "10", "9223372036854775807"] {
-            assert_eq!(number("x", good.as_bytes()).ok(), good.parse().ok(), "{good}");
+            assert_eq!(
+                number("x", good.as_bytes()).ok(),
+                good.parse().ok(),
+                "{good}"
+            );
         }
         for bad in [
-            "", "-1", "+5", " 5", "5 ", "5.0", "1e3", "0x10", "01", "00", "9223372036854775808",
-            "18446744073709551616", "٣",
+            "",
+            "-1",
+            "+5",
+            " 5",
+            "5 ",
+            "5.0",
+            "1e3",
+            "0x10",
+            "01",
+            "00",
+            "9223372036854775808",
+            "18446744073709551616",
+            "٣",
         ] {
             assert!(number("x", bad.as_bytes()).is_err(), "{bad:?}");
         }

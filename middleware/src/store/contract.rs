@@ -84,5 +84,8 @@ impl StoreError {
 /// Whether an error says that the filesystem or a quota is full.
 #[must_use]
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

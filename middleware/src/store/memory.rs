@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -26,13 +27,16 @@ impl Memory {
 
 impl Store for Memory {
     fn create(&self, key: UploadKey, header: Arc<Header>) -> BoxFuture<'_, Result<(), StoreError>> {
-        let mut uploads = self.lock();
-        let result = if uploads.contains_key(&key) {
-            Err(StoreError::Exists)
-        } else {
-            let kept = Kept { record: Record::new(header), changed: SystemTime::now().into() };
-            uploads.insert(key, kept);
-            Ok(())
+        let result = match self.lock().entry(key) {
+            MapEntry::Occupied(_) => Err(StoreError::Exists),
+            MapEntry::Vacant(vacant) => {
+                let record = Record::new(header);
+                vacant.insert(Kept {
+                    record,
+                    changed: SystemTime::now().into(),
+                });
+                Ok(())
+            }
         };
         Box::pin(std::future::ready(result))
     }
@@ -45,7 +49,10 @@ impl Store for Memory {
     fn open(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Opened>, StoreError>> {
         let opened = self.lock().get(&key).map(|kept| Opened {
             record: kept.record.clone(),
-            log: Box::new(MemoryLog { store: self.clone(), key }),
+            log: Box::new(MemoryLog {
+                store: self.clone(),
+                key,
+            }),
         });
         Box::pin(std::future::ready(Ok(opened)))
     }
@@ -56,7 +63,10 @@ impl Store for Memory {
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, StoreError>> {
-        let listed = |(&key, kept): (&UploadKey, &Kept)| Listed { key, changed: kept.changed };
+        let listed = |(&key, kept): (&UploadKey, &Kept)| Listed {
+            key,
+            changed: kept.changed,
+        };
         let all = self.lock().iter().map(listed).collect();
         Box::pin(std::future::ready(Ok(all)))
     }
@@ -79,7 +89,10 @@ impl MemoryLog {
             kept.record.apply(entry).map_err(illegal)?;
         } else {
             let mut record = kept.record.clone();
-            entries.iter().try_for_each(|entry| record.apply(entry)).map_err(illegal)?;
+            entries
+                .iter()
+                .try_for_each(|entry| record.apply(entry))
+                .map_err(illegal)?;
             kept.record = record;
         }
         kept.changed = SystemTime::now().into();

@@ -27,7 +27,9 @@ impl Algorithm {
     /// The algorithm of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Sha256, Self::Sha512].into_iter().find(|a| a.name() == name)
+        [Self::Sha256, Self::Sha512]
+            .into_iter()
+            .find(|a| a.name() == name)
     }
 
     fn len(self) -> usize {

@@ -60,7 +60,9 @@ impl SessionId {
 
 fn is_server_name(name: &str) -> bool {
     (1..=SERVER_NAME_LEN_MAX).contains(&name.len())
-        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && name
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
 impl fmt::Debug for SessionId {

@@ -67,13 +67,21 @@ pub fn plan_append(record: &Record, target: Target, in_flight: bool) -> Result<P
     let Target::Chunk { number, length } = target;
     let total = record.header.declaration.total;
     let Some(span) = chunk_span(total, record.chunk_size, number) else {
-        return Err(Violation::ChunkRange { total_chunks: total_chunks(total, record.chunk_size) });
+        return Err(Violation::ChunkRange {
+            total_chunks: total_chunks(total, record.chunk_size),
+        });
     };
     match length {
         Some(length) if length != span.len => {
             if number == 0 && may_adopt(record, length, in_flight) {
-                let span = Span { start: 0, len: length };
-                return Ok(Plan::Write { span, adopt: Some(length) });
+                let span = Span {
+                    start: 0,
+                    len: length,
+                };
+                return Ok(Plan::Write {
+                    span,
+                    adopt: Some(length),
+                });
             }
             Err(Violation::ChunkLength { expected: span.len })
         }

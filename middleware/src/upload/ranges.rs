@@ -74,14 +74,20 @@ impl Ranges {
     /// The piece that covers exactly `span`.
     #[must_use]
     pub fn piece(&self, span: Span) -> Option<Piece> {
-        self.pieces.get(&span.start).copied().filter(|piece| piece.len == span.len)
+        self.pieces
+            .get(&span.start)
+            .copied()
+            .filter(|piece| piece.len == span.len)
     }
 
     /// A held piece that shares bytes with `span`.
     #[must_use]
     pub fn overlapping(&self, span: Span) -> Option<Span> {
         let (&start, piece) = self.pieces.range(..span.end()).next_back()?;
-        let held = Span { start, len: piece.len };
+        let held = Span {
+            start,
+            len: piece.len,
+        };
         held.overlaps(span).then_some(held)
     }
 
@@ -105,7 +111,15 @@ impl Ranges {
 
     /// The pieces in file order.
     pub fn iter(&self) -> impl Iterator<Item = (Span, Piece)> + '_ {
-        self.pieces.iter().map(|(&start, &piece)| (Span { start, len: piece.len }, piece))
+        self.pieces.iter().map(|(&start, &piece)| {
+            (
+                Span {
+                    start,
+                    len: piece.len,
+                },
+                piece,
+            )
+        })
     }
 
     /// The maximal runs below `total` that are not held, in file order.
@@ -116,7 +130,10 @@ impl Ranges {
         gap_starts
             .zip(gap_ends)
             .filter(|(start, end)| start < end)
-            .map(|(start, end)| Span { start, len: end - start })
+            .map(|(start, end)| Span {
+                start,
+                len: end - start,
+            })
     }
 
     /// CRC-32C of the whole file of `total` bytes, once nothing is missing.

@@ -110,7 +110,12 @@ pub enum Entry {
     /// The client's chunk size was adopted, for good. Bytes.
     ChunkSize { bytes: u64 },
     /// Bytes `start..start + len` with this CRC-32C are held.
-    Received { start: u64, len: u64, crc: u32, at: Timestamp },
+    Received {
+        start: u64,
+        len: u64,
+        crc: u32,
+        at: Timestamp,
+    },
     /// Bytes failed their checksum and are asked for again.
     Withdrawn { start: u64, len: u64, at: Timestamp },
     /// Nothing is missing; no byte is accepted from here on.
@@ -123,7 +128,12 @@ pub enum Entry {
     HandoffFailed { failure: Failure, at: Timestamp },
     /// The handler decided. `name` is the stored name in store mode, `sha256` the hex digest
     /// of the bytes the handler was given, where it was computed.
-    HandoffEnded { answer: Option<Answer>, name: Option<FileName>, sha256: Option<String>, at: Timestamp },
+    HandoffEnded {
+        answer: Option<Answer>,
+        name: Option<FileName>,
+        sha256: Option<String>,
+        at: Timestamp,
+    },
     /// The client gave the upload up.
     Cancelled { at: Timestamp },
 }
@@ -187,7 +197,10 @@ impl Record {
         Self {
             revision: 1,
             state: State::Receiving,
-            chunk_size: header.declaration.chunk_size.unwrap_or(header.limits.chunk_size),
+            chunk_size: header
+                .declaration
+                .chunk_size
+                .unwrap_or(header.limits.chunk_size),
             chunk_size_agreed: header.declaration.chunk_size.is_some(),
             ranges: Ranges::default(),
             last_activity: header.created,
@@ -226,17 +239,40 @@ impl Record {
         match entry {
             Entry::Created(_) => return Err(RecordError::Header),
             Entry::ChunkSize { bytes } => self.adopt(*bytes)?,
-            Entry::Received { start, len, crc, at } => {
-                self.receive(Span { start: *start, len: *len }, *crc, *at)?;
+            Entry::Received {
+                start,
+                len,
+                crc,
+                at,
+            } => {
+                self.receive(
+                    Span {
+                        start: *start,
+                        len: *len,
+                    },
+                    *crc,
+                    *at,
+                )?;
             }
             Entry::Withdrawn { start, len, at } => {
-                self.withdraw(Span { start: *start, len: *len }, *at)?;
+                self.withdraw(
+                    Span {
+                        start: *start,
+                        len: *len,
+                    },
+                    *at,
+                )?;
             }
             Entry::Sealed { at } => self.seal(*at)?,
             Entry::DigestMismatch { at } => self.end(State::Rejected, *at)?,
             Entry::HandoffBegun { .. } => self.begin_handoff()?,
             Entry::HandoffFailed { failure, .. } => self.fail_handoff(failure)?,
-            Entry::HandoffEnded { answer, name, sha256, at } => {
+            Entry::HandoffEnded {
+                answer,
+                name,
+                sha256,
+                at,
+            } => {
                 self.end(ended_state(answer.as_ref()), *at)?;
                 self.answer = answer.clone().map(Arc::new);
                 self.stored_name.clone_from(name);
@@ -258,12 +294,14 @@ impl Record {
         match entry {
             Entry::Created(_) => Err(RecordError::Header),
             Entry::ChunkSize { bytes } => self.check_adopt(*bytes),
-            Entry::Received { start, len, .. } => {
-                self.check_receive(Span { start: *start, len: *len })
-            }
-            Entry::Withdrawn { start, len, .. } => {
-                self.check_withdraw(Span { start: *start, len: *len })
-            }
+            Entry::Received { start, len, .. } => self.check_receive(Span {
+                start: *start,
+                len: *len,
+            }),
+            Entry::Withdrawn { start, len, .. } => self.check_withdraw(Span {
+                start: *start,
+                len: *len,
+            }),
             Entry::Sealed { .. } => self.check_move(State::Finishing),
             Entry::DigestMismatch { .. } => self.check_move(State::Rejected),
             Entry::HandoffBegun { .. } if self.state == State::Finishing => Ok(()),
@@ -306,12 +344,18 @@ impl Record {
     fn check_receive(&self, span: Span) -> Result<(), RecordError> {
         let inside = span.len > 0 && span.end() <= self.header.declaration.total;
         let wanted = self.state == State::Receiving && self.ranges.overlapping(span).is_none();
-        if inside && wanted { Ok(()) } else { Err(RecordError::Range) }
+        if inside && wanted {
+            Ok(())
+        } else {
+            Err(RecordError::Range)
+        }
     }
 
     fn receive(&mut self, span: Span, crc: u32, at: Timestamp) -> Result<(), RecordError> {
         self.check_receive(span)?;
-        self.ranges.insert(span, crc).map_err(|_| RecordError::Range)?;
+        self.ranges
+            .insert(span, crc)
+            .map_err(|_| RecordError::Range)?;
         self.last_activity = at;
         Ok(())
     }
@@ -320,7 +364,10 @@ impl Record {
         if self.state != State::Receiving {
             self.check_move(State::Receiving)?;
         }
-        self.ranges.piece(span).map(|_| ()).ok_or(RecordError::Range)
+        self.ranges
+            .piece(span)
+            .map(|_| ())
+            .ok_or(RecordError::Range)
     }
 
     fn withdraw(&mut self, span: Span, at: Timestamp) -> Result<(), RecordError> {
@@ -352,7 +399,11 @@ impl Record {
 
     fn fail_handoff(&mut self, failure: &Failure) -> Result<(), RecordError> {
         let unknown = failure.is_unknown();
-        self.become_state(if unknown { State::Unknown } else { State::Undelivered })?;
+        self.become_state(if unknown {
+            State::Unknown
+        } else {
+            State::Undelivered
+        })?;
         self.in_handoff = false;
         self.failure = Some(Arc::new(failure.clone()));
         Ok(())
@@ -375,7 +426,10 @@ impl Record {
     fn check_move(&self, next: State) -> Result<(), RecordError> {
         let incomplete = next == State::Finishing && !self.is_complete();
         if incomplete || !self.state.may_become(next) {
-            return Err(RecordError::Move { from: self.state, to: next });
+            return Err(RecordError::Move {
+                from: self.state,
+                to: next,
+            });
         }
         Ok(())
     }

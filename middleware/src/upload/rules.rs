@@ -19,7 +19,10 @@ pub fn chunk_span(total: u64, chunk_size: u64, number: u64) -> Option<Span> {
         return None;
     }
     let start = number * chunk_size;
-    Some(Span { start, len: chunk_size.min(total - start) })
+    Some(Span {
+        start,
+        len: chunk_size.min(total - start),
+    })
 }
 
 /// Inclusive ranges of chunk numbers that are not wholly held, in order.

@@ -51,7 +51,10 @@ impl State {
             Receiving => matches!(next, Finishing | Cancelled),
             // One finisher decides; withdrawn bytes send the upload back.
             Finishing => {
-                matches!(next, Completed | Rejected | Undelivered | Unknown | Receiving)
+                matches!(
+                    next,
+                    Completed | Rejected | Undelivered | Unknown | Receiving
+                )
             }
             // Kept bytes may be handed over again.
             Undelivered | Unknown | Rejected => {

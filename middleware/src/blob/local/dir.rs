@@ -43,7 +43,10 @@ impl StateDir {
             }
             tokio::time::sleep(TRY_EVERY).await;
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// Where it is.

@@ -20,7 +20,10 @@ pub(super) struct LocalFile {
 
 impl LocalFile {
     pub(super) fn new(file: File, pace: Arc<Pace>) -> Self {
-        Self { file: Arc::new(file), pace }
+        Self {
+            file: Arc::new(file),
+            pace,
+        }
     }
 }
 
@@ -29,7 +32,12 @@ impl Blob for LocalFile {
         self.pace.inline(|| self.file.write_all_at(bytes, offset))
     }
 
-    fn write(&self, offset: u64, batch: Vec<Bytes>, hold: Hold) -> BoxFuture<'static, io::Result<()>> {
+    fn write(
+        &self,
+        offset: u64,
+        batch: Vec<Bytes>,
+        hold: Hold,
+    ) -> BoxFuture<'static, io::Result<()>> {
         let file = Arc::clone(&self.file);
         blocking(move || {
             let result = write_batch(&file, offset, &batch);

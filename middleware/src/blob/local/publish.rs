@@ -17,7 +17,11 @@ use crate::upload::{FileName, UploadKey};
 /// Most names tried under [`OnConflict::Rename`].
 const NAMES_MAX: u32 = 10_000;
 
-pub(super) fn publish(data: &Path, key: UploadKey, publish: &Publish) -> io::Result<Option<FileName>> {
+pub(super) fn publish(
+    data: &Path,
+    key: UploadKey,
+    publish: &Publish,
+) -> io::Result<Option<FileName>> {
     fs::create_dir_all(&publish.dir)?;
     let staged = staged(&publish.dir, key);
     let source = if same_filesystem(data, &publish.dir)? {
@@ -123,5 +127,6 @@ fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
 fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    line.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o022)
+    line.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok())
+        .unwrap_or(0o022)
 }

@@ -66,7 +66,9 @@ pub fn appended(appended: &Appended, number: u64, on_unknown: OnUnknown) -> Repl
     if view.finishing {
         members.insert("state".to_owned(), State::Finishing.name().into());
         let mut reply = reply::json(StatusCode::ACCEPTED, &Value::Object(members));
-        reply.headers_mut().insert(RETRY_AFTER, FINISHING_RETRY_AFTER.into());
+        reply
+            .headers_mut()
+            .insert(RETRY_AFTER, FINISHING_RETRY_AFTER.into());
         return reply;
     }
     members.extend(completion(view));
@@ -97,7 +99,11 @@ pub fn status(id: &SessionId, view: &View, gaps: &Gaps, on_unknown: OnUnknown) -
         members.insert("missing_truncated".to_owned(), true.into());
     }
     members.extend(completion(view));
-    if let Some(answer) = view.answer.as_deref().filter(|_| view.state == State::Rejected) {
+    if let Some(answer) = view
+        .answer
+        .as_deref()
+        .filter(|_| view.state == State::Rejected)
+    {
         members.insert("handler".to_owned(), handler(answer));
     }
     reply::json(StatusCode::OK, &Value::Object(members))
@@ -144,7 +150,13 @@ fn completion(view: &View) -> Map<String, Value> {
 }
 
 fn handler(answer: &Answer) -> Value {
-    let header = |name: &str| answer.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    let header = |name: &str| {
+        answer
+            .headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+    };
     let mut members = object(json!({
         "status": answer.status,
         "content_type": header("content-type"),
@@ -154,7 +166,10 @@ fn handler(answer: &Answer) -> Value {
     }
     match text(answer) {
         Some(text) => members.insert("body".to_owned(), text.into()),
-        None => members.insert("body_base64".to_owned(), STANDARD.encode(&answer.body).into()),
+        None => members.insert(
+            "body_base64".to_owned(),
+            STANDARD.encode(&answer.body).into(),
+        ),
     };
     if answer.truncated {
         members.insert("body_truncated".to_owned(), true.into());
@@ -190,7 +205,11 @@ fn outcome(view: &View, on_unknown: OnUnknown) -> Option<Reply> {
             Some(marked(problem.into_reply(), State::Unknown))
         }
         State::Undelivered | State::Unknown => Some(undelivered(view)),
-        State::Cancelled => Some(Problem::from(Refusal::Cancelled).about(view.key).into_reply()),
+        State::Cancelled => Some(
+            Problem::from(Refusal::Cancelled)
+                .about(view.key)
+                .into_reply(),
+        ),
         State::Receiving | State::Finishing | State::Completed => None,
     }
 }
@@ -198,13 +217,21 @@ fn outcome(view: &View, on_unknown: OnUnknown) -> Option<Reply> {
 fn undelivered(view: &View) -> Reply {
     let seconds = view.retry_after.as_secs().max(1);
     let detail = "All bytes are safe; the server goes on trying to hand the file over.";
-    let problem = |code| Problem::new(code, detail).about(view.key).retry_after(seconds).into_reply();
+    let problem = |code| {
+        Problem::new(code, detail)
+            .about(view.key)
+            .retry_after(seconds)
+            .into_reply()
+    };
     let mut reply = match view.failure.as_deref() {
         Some(Failure::Answered(answer)) => repeat(answer),
         Some(Failure::TimedOut) => problem(Code::UNDELIVERED_TIMEOUT),
         _ => problem(Code::UNDELIVERED_BAD_GATEWAY),
     };
-    reply.headers_mut().entry(RETRY_AFTER).or_insert_with(|| seconds.into());
+    reply
+        .headers_mut()
+        .entry(RETRY_AFTER)
+        .or_insert_with(|| seconds.into());
     marked(reply, State::Undelivered)
 }
 
@@ -224,7 +251,9 @@ fn repeat(answer: &Answer) -> Reply {
 }
 
 fn marked(mut reply: Reply, state: State) -> Reply {
-    reply.headers_mut().insert(STATE, HeaderValue::from_static(state.name()));
+    reply
+        .headers_mut()
+        .insert(STATE, HeaderValue::from_static(state.name()));
     reply
 }
 

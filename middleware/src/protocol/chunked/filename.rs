@@ -13,7 +13,8 @@ pub(super) fn filename(headers: Headers<'_>) -> Result<FileName, Problem> {
         Some(value) => text(value),
         None => match headers.one("content-disposition")? {
             Some(value) => extended(value).ok_or_else(|| {
-                let detail = "Content-Disposition must carry filename*=UTF-8''<percent-encoded name>.";
+                let detail =
+                    "Content-Disposition must carry filename*=UTF-8''<percent-encoded name>.";
                 Problem::new(Code::BAD_FILENAME, detail)
             })?,
             None => {
@@ -22,8 +23,12 @@ pub(super) fn filename(headers: Headers<'_>) -> Result<FileName, Problem> {
             }
         },
     };
-    FileName::parse(name)
-        .map_err(|error| Problem::new(Code::BAD_FILENAME, format!("{}.", sentence(&error.to_string()))))
+    FileName::parse(name).map_err(|error| {
+        Problem::new(
+            Code::BAD_FILENAME,
+            format!("{}.", sentence(&error.to_string())),
+        )
+    })
 }
 
 /// UTF-8, or else ISO-8859-1: what `fetch` sends.
@@ -35,26 +40,37 @@ fn text(value: &HeaderValue) -> String {
 /// The value of `filename*` (RFC 8187).
 fn extended(value: &HeaderValue) -> Option<String> {
     let value = value.to_str().ok()?;
-    let mut parameters = value.split(';').skip(1).filter_map(|p| p.trim().split_once('='));
+    let mut parameters = value
+        .split(';')
+        .skip(1)
+        .filter_map(|p| p.trim().split_once('='));
     let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("filename*"))?;
     let (charset, rest) = value.trim().split_once('\'')?;
     let (_language, encoded) = rest.split_once('\'')?;
     if !charset.eq_ignore_ascii_case("utf-8") || !is_percent_encoded(encoded) {
         return None;
     }
-    let decoded = percent_encoding::percent_decode_str(encoded).decode_utf8().ok()?;
+    let decoded = percent_encoding::percent_decode_str(encoded)
+        .decode_utf8()
+        .ok()?;
     Some(decoded.into_owned())
 }
 
 /// Whether every `%` begins an octet.
 fn is_percent_encoded(text: &str) -> bool {
-    let is_octet = |rest: &str| rest.as_bytes().get(..2).is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit));
+    let is_octet = |rest: &str| {
+        rest.as_bytes()
+            .get(..2)
+            .is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit))
+    };
     text.split('%').skip(1).all(is_octet)
 }
 
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
 }
 
 #[cfg(test)]
@@ -73,7 +89,10 @@ mod tests {
 
     #[test]
     fn names_come_as_utf8_as_latin1_or_percent_encoded() {
-        assert_eq!(read("x-filename", "müll.zip".as_bytes()).unwrap(), "müll.zip");
+        assert_eq!(
+            read("x-filename", "müll.zip".as_bytes()).unwrap(),
+            "müll.zip"
+        );
         assert_eq!(read("x-filename", b"m\xfcll.zip").unwrap(), "müll.zip");
         let disposition = b"attachment; filename=\"x\"; filename*=UTF-8''%e2%82%ac%20rates";
         assert_eq!(read("content-disposition", disposition).unwrap(), "€ rates");
@@ -81,12 +100,28 @@ mod tests {
 
     #[test]
     fn names_that_are_paths_are_refused() {
-        for bad in ["../../etc/x", "..\\x", "/abs", "a/../../b", ".", "..", "", "a\tb"] {
-            assert_eq!(read("x-filename", bad.as_bytes()), Err("bad_filename"), "{bad}");
+        for bad in [
+            "../../etc/x",
+            "..\\x",
+            "/abs",
+            "a/../../b",
+            ".",
+            "..",
+            "",
+            "a\tb",
+        ] {
+            assert_eq!(
+                read("x-filename", bad.as_bytes()),
+                Err("bad_filename"),
+                "{bad}"
+            );
         }
         let hidden = b"attachment; filename*=UTF-8''%2e%2e%2fx";
         assert_eq!(read("content-disposition", hidden), Err("bad_filename"));
-        assert_eq!(read("content-disposition", b"attachment"), Err("bad_filename"));
+        assert_eq!(
+            read("content-disposition", b"attachment"),
+            Err("bad_filename")
+        );
         let broken = b"attachment; filename*=UTF-8''100%zz";
         assert_eq!(read("content-disposition", broken), Err("bad_filename"));
         assert_eq!(read("x-filename", &[b'a'; 256]), Err("bad_filename"));

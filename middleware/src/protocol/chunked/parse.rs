@@ -49,9 +49,9 @@ pub fn parse(config: &UploadConfig, route: Route, parts: &Parts) -> Result<Comma
     let headers = Headers(&parts.headers);
     match route {
         Route::Status => Ok(Command::Status(status_id(headers, parts.uri.query())?)),
-        Route::Uploads if parts.method == Method::DELETE => {
-            Ok(Command::Cancel(session_id(headers.required(SESSION)?.as_bytes())?))
-        }
+        Route::Uploads if parts.method == Method::DELETE => Ok(Command::Cancel(session_id(
+            headers.required(SESSION)?.as_bytes(),
+        )?)),
         Route::Uploads => match headers.one(SESSION)? {
             Some(id) => chunk(headers, id.as_bytes()).map(Command::Append),
             None => create(config, parts).map(Command::Create),
@@ -78,7 +78,10 @@ fn create(config: &UploadConfig, parts: &Parts) -> Result<NewUpload, Problem> {
     };
     let idempotency_key = idempotency_key(headers)?;
     check_no_body(&parts.headers)?;
-    Ok(NewUpload { declaration, idempotency_key })
+    Ok(NewUpload {
+        declaration,
+        idempotency_key,
+    })
 }
 
 fn chunk(headers: Headers<'_>, id: &[u8]) -> Result<Append, Problem> {
@@ -86,7 +89,11 @@ fn chunk(headers: Headers<'_>, id: &[u8]) -> Result<Append, Problem> {
     let number = headers.required_number("x-chunk-number")?;
     let length = headers.number(CONTENT_LENGTH.as_str())?;
     let digests = headers.digests("content-digest")?;
-    Ok(Append { id, target: Target::Chunk { number, length }, digests })
+    Ok(Append {
+        id,
+        target: Target::Chunk { number, length },
+        digests,
+    })
 }
 
 fn status_id(headers: Headers<'_>, query: Option<&str>) -> Result<SessionId, Problem> {
@@ -98,7 +105,8 @@ fn status_id(headers: Headers<'_>, query: Option<&str>) -> Result<SessionId, Pro
     match headers.one(SESSION)? {
         Some(id) => session_id(id.as_bytes()),
         None => {
-            let detail = "The query parameter session_id or the header x-upload-session-id is required.";
+            let detail =
+                "The query parameter session_id or the header x-upload-session-id is required.";
             Err(Problem::new(Code::MISSING_PARAMETER, detail))
         }
     }
@@ -120,13 +128,20 @@ fn check_chunk_size(config: &UploadConfig, chunk_size: u64) -> Result<(), Proble
 }
 
 fn content_type(headers: Headers<'_>) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.one("x-content-type")? else { return Ok(None) };
+    let Some(value) = headers.one("x-content-type")? else {
+        return Ok(None);
+    };
     let is_token = |text: &str| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
     };
     let text = value.to_str().ok().filter(|text| {
         let essence = text.split(';').next().unwrap_or_default().trim_end();
-        essence.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub))
+        essence
+            .split_once('/')
+            .is_some_and(|(kind, sub)| is_token(kind) && is_token(sub))
     });
     match text {
         Some(text) => Ok(Some(text.to_owned())),
@@ -138,7 +153,9 @@ fn content_type(headers: Headers<'_>) -> Result<Option<String>, Problem> {
 }
 
 fn idempotency_key(headers: Headers<'_>) -> Result<Option<Vec<u8>>, Problem> {
-    let Some(value) = headers.one("idempotency-key")? else { return Ok(None) };
+    let Some(value) = headers.one("idempotency-key")? else {
+        return Ok(None);
+    };
     if (16..=128).contains(&value.len()) {
         return Ok(Some(value.as_bytes().to_vec()));
     }
@@ -163,8 +180,14 @@ fn forwarded(config: &UploadConfig, headers: &HeaderMap) -> Vec<(String, String)
 }
 
 fn check_no_body(headers: &HeaderMap) -> Result<(), Problem> {
-    let empty = headers.get(CONTENT_LENGTH).is_none_or(|length| length.as_bytes() == b"0");
-    if empty && !headers.contains_key(TRANSFER_ENCODING) { Ok(()) } else { Err(unexpected_body()) }
+    let empty = headers
+        .get(CONTENT_LENGTH)
+        .is_none_or(|length| length.as_bytes() == b"0");
+    if empty && !headers.contains_key(TRANSFER_ENCODING) {
+        Ok(())
+    } else {
+        Err(unexpected_body())
+    }
 }
 
 /// The refusal of a create request with a body.

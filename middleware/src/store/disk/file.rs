@@ -14,10 +14,13 @@ pub(super) fn create(path: &Path, header: Arc<Header>) -> Result<(), StoreError>
     getrandom::fill(&mut salt).map_err(io::Error::other)?;
     let mut bytes = format::prefix(salt);
     format::push_frame(&mut bytes, &salt, 0, &Entry::Created(header)).map_err(io::Error::from)?;
-    let file = options().create_new(true).open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => StoreError::Exists,
-        _ => StoreError::Io(error),
-    })?;
+    let file = options()
+        .create_new(true)
+        .open(path)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => StoreError::Exists,
+            _ => StoreError::Io(error),
+        })?;
     file.write_all_at(&bytes, 0).inspect_err(|_| {
         // Nobody was told of this upload: a half-written header helps nobody.
         let _ = std::fs::remove_file(path);
@@ -27,7 +30,9 @@ pub(super) fn create(path: &Path, header: Arc<Header>) -> Result<(), StoreError>
 
 /// Reads a log; `None` when there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Record>, StoreError> {
-    let Some(file) = existing(OpenOptions::new().read(true), path)? else { return Ok(None) };
+    let Some(file) = existing(OpenOptions::new().read(true), path)? else {
+        return Ok(None);
+    };
     let (_, parsed) = parse(&file)?;
     fold(parsed.entries)
 }
@@ -49,13 +54,21 @@ struct End {
 impl LogFile {
     /// Reads a log, cuts a torn tail, and gets ready to append; `None` when there is none.
     pub(super) fn open(path: &Path) -> Result<Option<(Record, Self)>, StoreError> {
-        let Some(file) = existing(options(), path)? else { return Ok(None) };
+        let Some(file) = existing(options(), path)? else {
+            return Ok(None);
+        };
         let (salt, Parsed { entries, len, .. }) = parse(&file)?;
-        let Some(record) = fold(entries)? else { return Ok(None) };
+        let Some(record) = fold(entries)? else {
+            return Ok(None);
+        };
         if file.metadata()?.len() > len {
             file.set_len(len)?;
         }
-        let end = Mutex::new(End { len, revision: record.revision, broken: false });
+        let end = Mutex::new(End {
+            len,
+            revision: record.revision,
+            broken: false,
+        });
         Ok(Some((record, Self { file, salt, end })))
     }
 
@@ -95,7 +108,10 @@ fn options() -> OpenOptions {
     options
 }
 
-fn existing(options: impl std::borrow::Borrow<OpenOptions>, path: &Path) -> io::Result<Option<File>> {
+fn existing(
+    options: impl std::borrow::Borrow<OpenOptions>,
+    path: &Path,
+) -> io::Result<Option<File>> {
     match options.borrow().open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
@@ -106,7 +122,14 @@ fn parse(mut file: &File) -> Result<(Salt, Parsed), StoreError> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     if bytes.len() < format::PREFIX_LEN {
-        return Ok((Salt::default(), Parsed { entries: Vec::new(), len: 0, damaged: false }));
+        return Ok((
+            Salt::default(),
+            Parsed {
+                entries: Vec::new(),
+                len: 0,
+                damaged: false,
+            },
+        ));
     }
     let salt = format::read_prefix(&bytes)
         .ok_or_else(|| StoreError::Damaged("it does not begin as a log does".to_owned()))?;
@@ -124,5 +147,7 @@ fn fold(entries: Vec<Entry>) -> Result<Option<Record>, StoreError> {
         return Ok(None);
     }
     let record = Record::replay(entries);
-    record.map(Some).map_err(|error| StoreError::Damaged(error.to_string()))
+    record
+        .map(Some)
+        .map_err(|error| StoreError::Damaged(error.to_string()))
 }

@@ -30,7 +30,9 @@ pub(super) fn prefix(salt: Salt) -> Vec<u8> {
 
 /// Reads the beginning of a file.
 pub(super) fn read_prefix(bytes: &[u8]) -> Option<Salt> {
-    let salt = bytes.strip_prefix(&MAGIC)?.get(..PREFIX_LEN - MAGIC.len())?;
+    let salt = bytes
+        .strip_prefix(&MAGIC)?
+        .get(..PREFIX_LEN - MAGIC.len())?;
     salt.try_into().ok()
 }
 
@@ -51,7 +53,13 @@ pub(super) fn push_frame(
 }
 
 fn payload(entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
-    if let Entry::Received { start, len, crc, at } = entry {
+    if let Entry::Received {
+        start,
+        len,
+        crc,
+        at,
+    } = entry
+    {
         let mut payload = vec![KIND_RECEIVED];
         payload.extend_from_slice(&start.to_le_bytes());
         payload.extend_from_slice(&len.to_le_bytes());
@@ -84,7 +92,11 @@ pub(super) fn parse(bytes: &[u8], salt: &Salt) -> Parsed {
     }
     let mut behind = offset + 1..bytes.len();
     let damaged = behind.any(|offset| frame_at(bytes, salt, offset).is_some());
-    Parsed { entries, len: offset as u64, damaged }
+    Parsed {
+        entries,
+        len: offset as u64,
+        damaged,
+    }
 }
 
 fn frame_at(bytes: &[u8], salt: &Salt, offset: usize) -> Option<(Entry, usize)> {
