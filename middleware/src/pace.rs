@@ -4,8 +4,8 @@
 //! costs more than the write. But the same call can take seconds once the disk falls behind, and
 //! a runtime whose workers all sit in such calls answers nobody. So:
 //!
-//! 1. At most *worker threads - 1* operations run inline at once; a `current_thread` runtime
-//!    never runs one inline.
+//! 1. At most *worker threads - 1* operations run inline at once, the next ones wait for their turn
+//!    without holding a worker; a `current_thread` runtime never runs one inline.
 //! 2. An operation that took over 10 ms sends all that follow to blocking threads for a second;
 //!    when the first one afterwards is slow again, for twice as long, up to 30 s.
 
@@ -13,7 +13,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Notify;
 
+/// Times that somebody else may be quicker before an operation goes to a blocking thread.
+const WAITS_MAX: usize = 16;
 const SLOW: Duration = Duration::from_millis(10);
 const REST_MIN: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(30);
@@ -22,12 +25,37 @@ const REST_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Pace {
     inline_max: usize,
+    /// Turns taken.
     inline: AtomicUsize,
+    /// Told when a turn ends. Whoever comes first takes it: handing it to the one who waited
+    /// longest would let every other wait as well, and wake a thread for every write.
+    turn_over: Notify,
     started: Instant,
     /// Milliseconds after `started` until which nothing runs inline.
     rest_until: AtomicU64,
     /// Length of the last rest in milliseconds.
     rest: AtomicU64,
+}
+
+/// The right to run one operation inline.
+#[derive(Debug)]
+pub struct Turn<'a>(&'a Pace);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.inline.fetch_sub(1, Ordering::AcqRel);
+        self.0.turn_over.notify_one();
+    }
+}
+
+impl Turn<'_> {
+    /// Runs `operation` here.
+    pub fn run<T>(self, operation: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let result = operation();
+        self.0.judge(begun, begun.elapsed());
+        result
+    }
 }
 
 impl Pace {
@@ -49,41 +77,58 @@ impl Pace {
         Self {
             inline_max,
             inline: AtomicUsize::new(0),
+            turn_over: Notify::new(),
             started: Instant::now(),
             rest_until: AtomicU64::new(0),
             rest: AtomicU64::new(0),
         }
     }
 
-    /// Runs `operation` here and answers its result, or `None` without running it: then it
-    /// belongs on a blocking thread.
-    pub fn inline<T>(&self, operation: impl FnOnce() -> T) -> Option<T> {
-        let begun = Instant::now();
-        if self.millis(begun) < self.rest_until.load(Ordering::Relaxed) {
-            return None;
+    /// A turn, if there is one at once.
+    pub fn turn_now(&self) -> Option<Turn<'_>> {
+        let free = |taken: usize| (taken < self.inline_max).then_some(taken + 1);
+        let taken = self.inline.fetch_update(Ordering::AcqRel, Ordering::Acquire, free);
+        let turn = taken.ok().map(|_| Turn(self))?;
+        self.runs_inline().then_some(turn)
+    }
+
+    /// A turn when it comes, or `None` when the operation belongs on a blocking thread.
+    pub async fn turn(&self) -> Option<Turn<'_>> {
+        for _ in 0..WAITS_MAX {
+            if !self.runs_inline() {
+                return None;
+            }
+            let turn_over = self.turn_over.notified();
+            if let Some(turn) = self.turn_now() {
+                return Some(turn);
+            }
+            turn_over.await;
         }
-        let _slot = Slot::take(self)?;
-        let result = operation();
-        self.judge(begun, begun.elapsed());
-        Some(result)
+        None
+    }
+
+    /// Whether operations run inline now, at once or in turn.
+    pub fn runs_inline(&self) -> bool {
+        let until = self.rest_until.load(Ordering::Relaxed);
+        self.inline_max > 0 && (until == 0 || self.millis(Instant::now()) >= until)
     }
 
     fn judge(&self, begun: Instant, took: Duration) {
+        let rested = self.rest.load(Ordering::Relaxed);
         if took > SLOW {
-            let rested = Duration::from_millis(self.rest.load(Ordering::Relaxed));
-            let rest = (rested * 2).clamp(REST_MIN, REST_MAX);
+            let rest = (Duration::from_millis(rested) * 2).clamp(REST_MIN, REST_MAX);
             self.rest.store(millis(rest), Ordering::Relaxed);
             self.rest_until
                 .store(self.millis(begun) + millis(took + rest), Ordering::Relaxed);
-        } else if self.rest.load(Ordering::Relaxed) > 0 && self.is_calm(begun) {
+        } else if rested > 0 && self.is_calm(begun, rested) {
             self.rest.store(0, Ordering::Relaxed);
+            self.rest_until.store(0, Ordering::Relaxed);
         }
     }
 
     /// Whether inline operations were quick for as long as the last rest was.
-    fn is_calm(&self, now: Instant) -> bool {
-        let rest = self.rest.load(Ordering::Relaxed);
-        self.millis(now) > self.rest_until.load(Ordering::Relaxed) + rest
+    fn is_calm(&self, now: Instant, rested: u64) -> bool {
+        self.millis(now) > self.rest_until.load(Ordering::Relaxed) + rested
     }
 
     fn millis(&self, moment: Instant) -> u64 {
@@ -95,36 +140,30 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-struct Slot<'a>(&'a AtomicUsize);
-
-impl<'a> Slot<'a> {
-    fn take(pace: &'a Pace) -> Option<Self> {
-        let taken = pace.inline.fetch_add(1, Ordering::Relaxed);
-        let slot = Self(&pace.inline);
-        (taken < pace.inline_max).then_some(slot)
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_single_worker_runs_nothing_inline() {
-        assert_eq!(Pace::new(0).inline(|| 1), None);
+    #[tokio::test]
+    async fn a_single_worker_runs_nothing_inline() {
+        let pace = Pace::for_runtime();
+        assert!(pace.turn_now().is_none());
+        assert!(pace.turn().await.is_none());
     }
 
-    #[test]
-    fn slots_bound_what_runs_at_once_and_come_back() {
+    #[tokio::test]
+    async fn turns_bound_what_runs_at_once_and_come_back() {
         let pace = Pace::new(1);
-        assert_eq!(pace.inline(|| pace.inline(|| 1)), Some(None));
-        assert_eq!(pace.inline(|| 1), Some(1));
+        let turn = pace.turn_now().unwrap();
+        assert!(pace.turn_now().is_none());
+        let mut next = std::pin::pin!(pace.turn());
+        assert!(
+            std::future::poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx).is_pending()))
+                .await
+        );
+        assert_eq!(turn.run(|| 1), 1);
+        assert_eq!(next.await.unwrap().run(|| 2), 2);
     }
 
     #[test]
@@ -132,11 +171,12 @@ mod tests {
         let pace = Pace::new(1);
         let begun = pace.started;
         pace.judge(begun, Duration::from_millis(11));
-        assert_eq!(pace.inline(|| 1), None);
+        assert!(pace.turn_now().is_none());
         assert_eq!(pace.rest.load(Ordering::Relaxed), 1_000);
         pace.judge(begun, Duration::from_millis(11));
         assert_eq!(pace.rest.load(Ordering::Relaxed), 2_000);
         pace.judge(begun + Duration::from_secs(60), Duration::from_millis(1));
         assert_eq!(pace.rest.load(Ordering::Relaxed), 0);
+        assert!(pace.turn_now().is_some());
     }
 }

@@ -28,5 +28,6 @@ mod restart;
 mod restart_handoff;
 mod signature;
 mod sizes;
+mod slow_disk;
 mod status;
 mod store_mode;

@@ -28,16 +28,18 @@ const POLL_EVERY: Duration = Duration::from_millis(50);
 struct Queue(Mutex<VecDeque<(usize, usize)>>);
 
 impl Queue {
-    /// Every chunk twice, shuffled by `seed`.
+    /// Every chunk twice, shuffled by `seed`. Half of the repetitions follow at once, so that two
+    /// connections send the same chunk at the same time; the others come at any moment.
     fn twice(seed: u64) -> Self {
-        let mut order: Vec<usize> = (0..CHUNKS).chain(0..CHUNKS).collect();
-        let random = data::random(seed, order.len() * 8);
+        let random = data::random(seed, CHUNKS * 32);
         let mut random = random.chunks_exact(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
+        let mut below = |limit: usize| usize::try_from(random.next().unwrap() % limit as u64).unwrap();
+        let mut order: Vec<usize> = (0..CHUNKS).chain(CHUNKS / 2..CHUNKS).collect();
         for at in (1..order.len()).rev() {
-            let with = random.next().unwrap() % (at as u64 + 1);
-            order.swap(at, usize::try_from(with).unwrap());
+            order.swap(at, below(at + 1));
         }
-        Self(Mutex::new(order.into_iter().map(|chunk| (chunk, 1)).collect()))
+        let twins = |chunk| std::iter::repeat_n((chunk, 1), if chunk < CHUNKS / 2 { 2 } else { 1 });
+        Self(Mutex::new(order.into_iter().flat_map(twins).collect()))
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(usize, usize)>> {

@@ -299,10 +299,19 @@ fn sessions_in_memory_end_with_the_process() {
         server.restart();
         server.client().status_request(&session.id).send(server.addr()).refused(404, "no_session");
         assert_eq!(server.client().upload("memory.bin", &file).1.status_is(200).json()["completed"], true);
-        wait::until("what the dead process left is removed", SOON, || {
-            tree::files(&server.state_dir()).iter().all(|(_, bytes)| !data::contains(bytes, &file[..512]))
-        });
     }
+}
+
+#[test]
+fn bytes_that_belong_to_no_session_are_removed() {
+    let mut server = Server::start("[sessions]\nstore = \"memory\"\n[uploads]\nmax_resumable_age = \"2s\"");
+    let file = data::random(11, 2 * CHUNK);
+    let session = server.client().create("orphan.bin", file.len());
+    let _ = server.client().put_chunk(&session, &file, 0).status_is(200);
+    server.restart();
+    wait::until("what the dead process left is removed", SOON, || {
+        tree::files(&server.state_dir()).iter().all(|(_, bytes)| !data::contains(bytes, &file[..512]))
+    });
 }
 
 #[test]

@@ -10,6 +10,7 @@ use steadfast_tests::data::{self, digest_sha256};
 use steadfast_tests::http::together;
 use steadfast_tests::server::Server;
 use steadfast_tests::tree;
+use steadfast_tests::upload::Session;
 
 fn start(on_conflict: &str) -> Server {
     let extra = format!("[delivery]\nmode = \"store\"\nstorage_path = \"stored\"\non_conflict = \"{on_conflict}\"");
@@ -84,7 +85,7 @@ fn a_taken_name_may_be_refused() {
     let _ = server.client().upload("taken.bin", &first).1.status_is(200);
     let create = server.client().create_request("taken.bin", 10).send(server.addr());
     if create.status == 201 {
-        let session = steadfast_tests::upload::Session::from_answer(create.json());
+        let session = Session::from_answer(create.json());
         let last = server.client().put(&session, 0, b"0123456789");
         assert!((400..500).contains(&last.status), "{}", last.status);
         assert_ne!(server.client().state(&session), "completed");
@@ -145,7 +146,7 @@ fn a_file_that_fails_its_digest_touches_no_older_one() {
         let request = server.client().create_request("a.bin", 10).header("Repr-Digest", digest_sha256(b"something else"));
         let response = request.send(server.addr());
         if response.status == 201 {
-            let session = steadfast_tests::upload::Session::from_answer(response.json());
+            let session = Session::from_answer(response.json());
             server.client().put(&session, 0, b"0123456789").refused(400, "digest_mismatch");
         }
         assert!(std::fs::read(stored(&server).join("a.bin")).unwrap() == old, "{on_conflict}");
@@ -183,39 +184,67 @@ fn a_session_finished_before_a_crash_stays_finished() {
     assert_eq!(tree::list(&stored(&server)).len(), 1);
 }
 
+/// Sends a file of four chunks and kills the server a little after the last byte, later with
+/// every `step`, then starts it again.
+fn killed_at_the_end(server: &mut Server, name: &str, file: &[u8], step: u32) -> Session {
+    let client = server.client();
+    let session = client.create(name, file.len());
+    for index in 0..3 {
+        let _ = client.put_chunk(&session, file, index).status_is(200);
+    }
+    let last = client.chunk_request(&session, 3, session.chunk(file, 3));
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(move || last.try_send(client.addr()).is_ok());
+        let end = Instant::now() + Duration::from_micros(60) * step;
+        while Instant::now() < end && !sending.is_finished() {
+            std::hint::spin_loop();
+        }
+        server.kill9();
+    });
+    session
+}
+
+/// Sends the last chunk once more, and waits for the end.
+fn finished(server: &Server, session: &Session, file: &[u8]) {
+    let again = server.client().put_chunk(session, file, 3);
+    assert!([200, 202].contains(&again.status), "{}", String::from_utf8_lossy(&again.body));
+    let _ = server.client().until_state(session, "completed");
+}
+
 #[test]
 fn a_kill_while_it_is_stored_leaves_the_old_file_or_the_new_one() {
     let mut server = start("overwrite");
     let mut old = vec![0; 4 * CHUNK];
     let _ = server.client().upload("latest.bin", &old).1.status_is(200);
     let path = stored(&server).join("latest.bin");
-    for round in 1..=12_u8 {
-        let new = vec![round; 4 * CHUNK];
-        let client = server.client();
-        let session = client.create("latest.bin", new.len());
-        for index in 0..3 {
-            let _ = client.put_chunk(&session, &new, index).status_is(200);
-        }
-        std::thread::scope(|scope| {
-            let last = client.chunk_request(&session, 3, session.chunk(&new, 3));
-            let sending = scope.spawn(move || last.try_send(client.addr()).is_ok());
-            // Every round dies a little later on the way from the last byte to the answer.
-            let end = Instant::now() + Duration::from_micros(150) * u32::from(round);
-            while Instant::now() < end && !sending.is_finished() {
-                std::hint::spin_loop();
-            }
-            server.kill9();
-        });
+    for step in 1..=30_u8 {
+        let new = vec![step; 4 * CHUNK];
+        let session = killed_at_the_end(&mut server, "latest.bin", &new, u32::from(step));
         let seen = std::fs::read(&path).expect("the name never vanishes");
-        assert!(seen == old || seen == new, "round {round}");
+        assert!(seen == old || seen == new, "step {step}");
         server.restart();
         let seen = std::fs::read(&path).expect("the name never vanishes");
-        assert!(seen == old || seen == new, "round {round}");
-        let again = server.client().put_chunk(&session, &new, 3);
-        assert!([200, 202].contains(&again.status), "round {round}: {}", again.status);
-        let _ = server.client().until_state(&session, "completed");
-        assert!(std::fs::read(&path).unwrap() == new, "round {round}");
+        assert!(seen == old || seen == new, "step {step}");
+        finished(&server, &session, &new);
+        assert!(std::fs::read(&path).unwrap() == new, "step {step}");
         old = new;
     }
     assert_eq!(tree::list(&stored(&server)).len(), 1, "nothing is left over");
+}
+
+#[test]
+fn a_kill_while_it_is_stored_makes_neither_two_nor_a_refusal() {
+    for on_conflict in ["rename", "reject"] {
+        let mut server = start(on_conflict);
+        for step in 1..=30_u32 {
+            let file = data::random(u64::from(step), 4 * CHUNK);
+            let name = format!("step-{step}.bin");
+            let session = killed_at_the_end(&mut server, &name, &file, step);
+            server.restart();
+            finished(&server, &session, &file);
+            let held = tree::holding(&stored(&server), &file);
+            assert_eq!(held, [PathBuf::from(name)], "{on_conflict}, step {step}");
+        }
+        assert_eq!(tree::list(&stored(&server)).len(), 30, "nothing is left over");
+    }
 }

@@ -38,7 +38,10 @@ pub(super) async fn receive(
         let written = match blob.write_now(offset, &bytes) {
             Some(written) => written,
             None => {
-                let batch = gather(bytes, source, &mut intake).await?;
+                let batch = match blob.wants_batches() {
+                    true => gather(bytes, source, &mut intake).await?,
+                    false => vec![bytes],
+                };
                 blob.write(offset, batch, Arc::clone(claim) as Hold).await
             }
         };

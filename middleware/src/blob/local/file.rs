@@ -29,7 +29,8 @@ impl LocalFile {
 
 impl Blob for LocalFile {
     fn write_now(&self, offset: u64, bytes: &[u8]) -> Option<io::Result<()>> {
-        self.pace.inline(|| self.file.write_all_at(bytes, offset))
+        let turn = self.pace.turn_now()?;
+        Some(turn.run(|| self.file.write_all_at(bytes, offset)))
     }
 
     fn write(
@@ -38,12 +39,22 @@ impl Blob for LocalFile {
         batch: Vec<Bytes>,
         hold: Hold,
     ) -> BoxFuture<'static, io::Result<()>> {
-        let file = Arc::clone(&self.file);
-        blocking(move || {
-            let result = write_batch(&file, offset, &batch);
-            drop(hold);
-            result
+        let (file, pace) = (Arc::clone(&self.file), Arc::clone(&self.pace));
+        Box::pin(async move {
+            if let Some(turn) = pace.turn().await {
+                return turn.run(|| write_batch(&file, offset, &batch));
+            }
+            let write = blocking(move || {
+                let result = write_batch(&file, offset, &batch);
+                drop(hold);
+                result
+            });
+            write.await
         })
+    }
+
+    fn wants_batches(&self) -> bool {
+        !self.pace.runs_inline()
     }
 
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {

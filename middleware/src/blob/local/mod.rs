@@ -80,3 +80,6 @@ fn blocking<T: Send + 'static>(
         joined.unwrap_or_else(|error| Err(io::Error::other(error)))
     })
 }
+
+#[cfg(test)]
+mod tests;

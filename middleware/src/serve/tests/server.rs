@@ -188,6 +188,12 @@ pub(super) struct Stopping {
 impl Stopping {
     /// Waits for the end of `run`.
     pub(super) fn end(self) -> Drained {
-        self.runtime.block_on(self.ended).unwrap()
+        self.end_in_runtime().0
+    }
+
+    /// The same, and whatever `run` has left behind goes on.
+    pub(super) fn end_in_runtime(self) -> (Drained, Runtime) {
+        let drained = self.runtime.block_on(self.ended).unwrap();
+        (drained, self.runtime)
     }
 }

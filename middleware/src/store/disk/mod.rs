@@ -89,11 +89,13 @@ struct DiskLog {
 
 impl Log for DiskLog {
     fn append(&self, revision: u64, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), StoreError>> {
-        if let Some(result) = self.pace.inline(|| self.file.append(revision, &entries)) {
-            return Box::pin(std::future::ready(result));
-        }
-        let file = Arc::clone(&self.file);
-        blocking(move || file.append(revision, &entries))
+        let (file, pace) = (Arc::clone(&self.file), Arc::clone(&self.pace));
+        Box::pin(async move {
+            if let Some(turn) = pace.turn().await {
+                return turn.run(|| file.append(revision, &entries));
+            }
+            blocking(move || file.append(revision, &entries)).await
+        })
     }
 }
 

@@ -1,0 +1,107 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bytes;
+mod publication;
+mod settling;
+mod state_dir;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::Local;
+use crate::blob::{Blobs as _, OnConflict, Publish};
+use crate::pace::Pace;
+use crate::upload::tests::sample::key;
+use crate::upload::{FileName, UploadKey};
+
+/// Bytes in a directory of their own.
+fn local(inline_max: usize) -> (TempDir, Local) {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::new(dir.path().to_owned(), Arc::new(Pace::new(inline_max)));
+    (dir, local)
+}
+
+/// Uploads, and a directory to publish them in.
+struct Place {
+    what: &'static str,
+    data: TempDir,
+    target: TempDir,
+    local: Local,
+}
+
+impl Place {
+    fn new(what: &'static str, target: TempDir) -> Self {
+        let (data, local) = local(1);
+        Self { what, data, target, local }
+    }
+
+    /// A target on the filesystem of the uploads, and one on another where this machine has one.
+    fn all() -> Vec<Self> {
+        let near = Self::new("same filesystem", tempfile::tempdir().unwrap());
+        let device = |path: &Path| fs::metadata(path).unwrap().dev();
+        let far = tempfile::tempdir_in("/dev/shm").ok();
+        let far = far.filter(|far| device(far.path()) != device(near.data.path()));
+        let far = far.map(|far| Self::new("another filesystem", far));
+        std::iter::once(near).chain(far).collect()
+    }
+
+    /// Upload `number`, whole.
+    async fn receive(&self, number: u8, content: &str) -> UploadKey {
+        let blob = self.local.open(key(number)).await.unwrap();
+        blob.write_now(0, content.as_bytes()).unwrap().unwrap();
+        key(number)
+    }
+
+    async fn publish(&self, key: UploadKey, name: &str, on_conflict: OnConflict) -> Option<String> {
+        let name = FileName::parse(name).unwrap();
+        let publish = Publish { dir: self.dir(), name, on_conflict };
+        let name = self.local.publish(key, publish).await.unwrap();
+        name.map(String::from)
+    }
+
+    async fn settle(&self, key: UploadKey) {
+        self.local.settle(key, self.dir()).await.unwrap();
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.target.path().to_owned()
+    }
+
+    fn put(&self, name: &str, content: &str) {
+        fs::write(self.target.path().join(name), content).unwrap();
+    }
+
+    /// The files there are, without our own names for them.
+    fn files(&self) -> Vec<(String, String)> {
+        self.everything().into_iter().filter(|(name, _)| !name.ends_with(".part")).collect()
+    }
+
+    /// The files there are.
+    fn everything(&self) -> Vec<(String, String)> {
+        let entries = fs::read_dir(self.target.path()).unwrap();
+        let mut files: Vec<_> = entries
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let content = fs::read_to_string(entry.path()).unwrap_or_default();
+                (entry.file_name().into_string().unwrap(), content)
+            })
+            .collect();
+        files.sort();
+        files
+    }
+
+    fn data_files(&self) -> usize {
+        fs::read_dir(self.data.path()).unwrap().count()
+    }
+}
+
+fn files(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut files: Vec<_> =
+        expected.iter().map(|&(name, content)| (name.to_owned(), content.to_owned())).collect();
+    files.sort();
+    files
+}
