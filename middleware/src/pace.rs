@@ -6,12 +6,14 @@
 //!
 //! 1. At most *worker threads - 1* operations run inline at once, the next ones wait for their turn
 //!    without holding a worker; a `current_thread` runtime never runs one inline.
-//! 2. An operation that took over 10 ms sends all that follow to blocking threads for a second;
+//! 2. An operation that waited over 10 ms sends all that follow to blocking threads for a second;
 //!    when the first one afterwards is slow again, for twice as long, up to 30 s.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use nix::sys::resource::{UsageWho, getrusage};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
@@ -51,9 +53,13 @@ impl Drop for Turn<'_> {
 impl Turn<'_> {
     /// Runs `operation` here.
     pub fn run<T>(self, operation: impl FnOnce() -> T) -> T {
-        let begun = Instant::now();
+        let (begun, slept) = (Instant::now(), times_slept());
         let result = operation();
-        self.0.judge(begun, begun.elapsed());
+        let took = begun.elapsed();
+        // A thread that was merely pushed off its core did not wait for the disk.
+        if took <= SLOW || slept.is_none() || times_slept() != slept {
+            self.0.judge(begun, took);
+        }
         result
     }
 }
@@ -87,7 +93,9 @@ impl Pace {
     /// A turn, if there is one at once.
     pub fn turn_now(&self) -> Option<Turn<'_>> {
         let free = |taken: usize| (taken < self.inline_max).then_some(taken + 1);
-        let taken = self.inline.fetch_update(Ordering::AcqRel, Ordering::Acquire, free);
+        let taken = self
+            .inline
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, free);
         let turn = taken.ok().map(|_| Turn(self))?;
         self.runs_inline().then_some(turn)
     }
@@ -134,6 +142,18 @@ impl Pace {
     fn millis(&self, moment: Instant) -> u64 {
         millis(moment.saturating_duration_since(self.started))
     }
+}
+
+/// How often this thread has waited for something, where the system tells.
+#[cfg(target_os = "linux")]
+fn times_slept() -> Option<i64> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
+    Some(usage.voluntary_context_switches())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn times_slept() -> Option<i64> {
+    None
 }
 
 fn millis(duration: Duration) -> u64 {

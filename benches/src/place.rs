@@ -1,0 +1,72 @@
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::workload::MIB;
+
+const DIR_VARIABLE: &str = "STEADFAST_BENCH_DIR";
+
+/// The directory everything of one benchmark is in; it goes with this value.
+pub(crate) struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    /// A new directory in the one the environment names, or else beside the program.
+    pub(crate) fn new() -> io::Result<Self> {
+        let parent = match std::env::var_os(DIR_VARIABLE) {
+            Some(dir) => PathBuf::from(dir),
+            None => beside_the_program()?,
+        };
+        fs::create_dir_all(&parent)?;
+        let dir = tempfile::Builder::new()
+            .prefix("loopback-")
+            .tempdir_in(parent)?;
+        Ok(Self { dir })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// An empty directory for one run.
+    pub(crate) fn for_run(&self) -> io::Result<TempDir> {
+        tempfile::tempdir_in(self.path())
+    }
+
+    /// Takes memory for `bytes` of page cache, and frees it again.
+    pub(crate) fn touch(&self, bytes: u64) -> io::Result<()> {
+        let mut file = tempfile::tempfile_in(self.path())?;
+        let piece = vec![1; usize::try_from(MIB).unwrap_or(usize::MAX)];
+        for _ in 0..bytes.div_ceil(MIB) {
+            file.write_all(&piece)?;
+        }
+        Ok(())
+    }
+}
+
+/// Temporary directories are often kept in memory; what Cargo builds is on a disk.
+fn beside_the_program() -> io::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let dir = program
+        .parent()
+        .ok_or_else(|| io::Error::other("the program is in no directory"))?;
+    Ok(dir.join("bench-data"))
+}
+
+/// Number and bytes of the files in `dir`; nothing when there is no such directory.
+pub(crate) fn files_in(dir: &Path) -> io::Result<(u64, u64)> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
+        other => other?,
+    };
+    let (mut count, mut bytes) = (0, 0);
+    for entry in entries {
+        let file = File::open(entry?.path())?;
+        count += 1;
+        bytes += file.metadata()?.len();
+    }
+    Ok((count, bytes))
+}
