@@ -4,6 +4,8 @@
 //! cargo run --example plain_hyper -- 127.0.0.1:8090
 //! ```
 
+#![allow(clippy::print_stdout, reason = "a program for a terminal")]
+
 use std::convert::Infallible;
 use std::error::Error;
 
@@ -65,6 +67,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let app = layer.layer(app);
 
     let listener = TcpListener::bind(address).await?;
+    println!("Listening on http://{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         let service = TowerToHyperService::new(app.clone());

@@ -22,6 +22,7 @@ mod limits;
 mod names;
 mod numbers;
 mod passthrough;
+mod plain_hyper;
 mod privacy;
 mod races;
 mod restart;

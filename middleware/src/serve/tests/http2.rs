@@ -176,9 +176,12 @@ fn a_running_request_finishes_when_the_server_stops() {
     while signals.requests.load(Ordering::SeqCst) == 0 {
         std::thread::yield_now();
     }
+    let begin = Instant::now();
     let stopping = server.stop();
     signals.go.open();
+    // This client does not answer the ping that tells it to go, so `linger` must end the wait.
     let kinds = kinds(&client.rest());
+    assert!(begin.elapsed() < SOON);
     assert!(
         kinds.contains(&HEADERS) && kinds.contains(&GOAWAY),
         "{kinds:?}"
