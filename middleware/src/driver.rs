@@ -69,6 +69,9 @@ impl Driver {
                 "finished uploads wait for their clients, because Driver::deliver_through was not called"
             ),
         }
+        if let Err(error) = engine.remove_orphans().await {
+            tracing::warn!(%error, "bytes that belong to no upload may stay behind");
+        }
         let uploads = &self.shared.config.uploads;
         let soonest = uploads.max_resumable_age.min(uploads.result_retention);
         let every = (soonest / 4).clamp(SWEEP_EVERY_MIN, SWEEP_EVERY_MAX);

@@ -1,3 +1,4 @@
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::auth::{self, Gate, KeyRing};
-use crate::blob::{Local, StateDir};
+use crate::blob::{Blobs, Local, StateDir};
 use crate::clock::Clock;
 use crate::config::{SessionStore, UploadConfig};
 use crate::driver::Driver;
@@ -89,16 +90,8 @@ impl SteadfastLayer {
         let gate = Gate::new(&config.security, &config.server.public_base, ring);
         let template = Template::new(&config.delivery, handler_signature(&config, &gate))
             .ok_or_else(|| Error::new("delivery.path or delivery.method is not valid"))?;
-        let pace = Arc::new(Pace::for_runtime());
-        let dir = state_dir.path().to_owned();
-        let keeps_sessions = config.uploads.resumable_uploads_enabled;
-        let store: Arc<dyn Store> = match config.sessions.store {
-            SessionStore::Disk if keeps_sessions => {
-                Arc::new(Disk::new(dir.clone(), Arc::clone(&pace)))
-            }
-            _ => Arc::new(Memory::default()),
-        };
-        let blobs = Arc::new(Local::new(dir, pace));
+        let (store, blobs) = open_stores(&config, &state_dir)
+            .map_err(|error| Error::because("uploads.state_dir cannot be used", error))?;
         let engine = Engine::new(Arc::clone(&config), store, blobs, Clock::system());
         let hooks = Hooks::default();
         let shared = Arc::new(Shared {
@@ -148,12 +141,30 @@ async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
     StateDir::open(path, wait).await.map_err(|error| {
         let dir = path.display();
         let message = match error.kind() {
-            std::io::ErrorKind::WouldBlock => {
+            io::ErrorKind::WouldBlock => {
                 format!("uploads.state_dir {dir} is in use by another process; each needs its own")
             }
             _ => format!("uploads.state_dir {dir} cannot be used: {error}"),
         };
         Error::because(message, error)
+    })
+}
+
+type Stores = (Arc<dyn Store>, Arc<dyn Blobs>);
+
+fn open_stores(config: &UploadConfig, state_dir: &StateDir) -> io::Result<Stores> {
+    let pace = Arc::new(Pace::for_runtime());
+    let keeps_sessions = config.uploads.resumable_uploads_enabled;
+    Ok(match config.sessions.store {
+        SessionStore::Disk if keeps_sessions => {
+            let dir = state_dir.path().to_owned();
+            let store = Disk::new(dir.clone(), Arc::clone(&pace));
+            (Arc::new(store), Arc::new(Local::new(dir, pace)))
+        }
+        _ => {
+            let blobs = Local::new(state_dir.volatile()?, pace);
+            (Arc::new(Memory::default()), Arc::new(blobs))
+        }
     })
 }
 

@@ -6,9 +6,9 @@ use steadfast_tests::data;
 use steadfast_tests::http::{Connection, Request};
 use steadfast_tests::script::{Answer, Gate, Reply, Script};
 use steadfast_tests::server::Server;
+use steadfast_tests::tree;
 use steadfast_tests::upload::CHUNKED;
 use steadfast_tests::wait::{self, SOON};
-use steadfast_tests::tree;
 
 #[test]
 fn ends_an_upload_and_frees_its_bytes() {
@@ -22,7 +22,9 @@ fn ends_an_upload_and_frees_its_bytes() {
     assert_eq!(status["state"], "cancelled");
     assert_eq!(status["completed"], false);
     wait::until("the bytes are gone", SOON, || {
-        tree::files(&server.state_dir()).iter().all(|(_, bytes)| !data::contains(bytes, &file[..512]))
+        tree::files(&server.state_dir())
+            .iter()
+            .all(|(_, bytes)| !data::contains(bytes, &file[..512]))
     });
 }
 
@@ -42,7 +44,10 @@ fn refuses_chunks_afterwards() {
     let file = data::random(2, CHUNK);
     let session = server.client().create("late.bin", file.len());
     let _ = server.client().cancel(&session).status_is(204);
-    server.client().put_chunk(&session, &file, 0).refused(410, "cancelled");
+    server
+        .client()
+        .put_chunk(&session, &file, 0)
+        .refused(410, "cancelled");
     assert!(tree::list(&server.uploads_dir()).is_empty());
     assert_eq!(server.client().state(&session), "cancelled");
 }
@@ -61,7 +66,10 @@ fn stops_a_chunk_on_its_way() {
         assert!(response.status >= 400, "{}", response.status);
     }
     assert_eq!(server.client().state(&session), "cancelled");
-    assert!(tree::list(&server.uploads_dir()).is_empty(), "a cancelled upload is not delivered");
+    assert!(
+        tree::list(&server.uploads_dir()).is_empty(),
+        "a cancelled upload is not delivered"
+    );
 }
 
 #[test]
@@ -71,14 +79,20 @@ fn comes_too_late_for_a_completed_upload() {
     let _ = last.status_is(200);
     server.client().cancel(&session).refused(409, "completed");
     assert_eq!(server.client().state(&session), "completed");
-    assert_eq!(std::fs::read(server.uploads_dir().join("kept.bin")).unwrap(), b"0123456789");
+    assert_eq!(
+        std::fs::read(server.uploads_dir().join("kept.bin")).unwrap(),
+        b"0123456789"
+    );
 }
 
 #[test]
 fn waits_for_nobody_while_the_handler_works() {
     let gate = Gate::default();
     let reply = Reply::After(gate.clone(), Answer::text(201, "stored"));
-    let app = App::start("[delivery]\nfinalize_wait = \"100ms\"", Script::always(reply));
+    let app = App::start(
+        "[delivery]\nfinalize_wait = \"100ms\"",
+        Script::always(reply),
+    );
     let (session, last) = app.client().upload("busy.bin", b"0123456789");
     let _ = last.status_is(202);
     app.client().cancel(&session).refused(409, "finishing");
@@ -91,6 +105,8 @@ fn waits_for_nobody_while_the_handler_works() {
 #[test]
 fn names_the_session() {
     let server = Server::start("");
-    let response = Request::new("DELETE", CHUNKED).send(server.addr()).status_is(400);
+    let response = Request::new("DELETE", CHUNKED)
+        .send(server.addr())
+        .status_is(400);
     assert!(!response.code().is_empty());
 }

@@ -1,12 +1,13 @@
 //! Verdicts before the body is used: protocol section 0.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use steadfast_tests::app::App;
 use steadfast_tests::config::CHUNK;
 use steadfast_tests::data;
-use steadfast_tests::http::{Connection, Request, timed};
+use steadfast_tests::http::{Connection, Request, Response, timed};
 use steadfast_tests::script::Script;
 use steadfast_tests::server::Server;
 use steadfast_tests::upload::CHUNKED;
@@ -28,16 +29,51 @@ fn refusals(server: &Server, length: usize) -> Vec<(&'static str, Request, u16, 
     };
     let create = client.create_request("body.bin", 10);
     vec![
-        ("unknown session", unknown.header("X-Chunk-Number", "0").body(body.clone()), 404, "no_session"),
+        (
+            "unknown session",
+            unknown.header("X-Chunk-Number", "0").body(body.clone()),
+            404,
+            "no_session",
+        ),
         ("wrong length", chunk("1"), 400, "chunk_length"),
         ("wrong range", chunk("100"), 400, "chunk_range"),
         ("wrong number", chunk("01"), 400, "bad_number"),
-        ("repeated header", chunk("0").header("X-Chunk-Number", "0"), 400, "duplicate_header"),
-        ("cancelled", client.chunk_request(&cancelled, 0, &body), 410, "cancelled"),
-        ("unsigned create", create.clone().without("X-Signature").body(body.clone()), 401, "signature_missing"),
-        ("create with a body", create.body(body.clone()), 400, "unexpected_body"),
-        ("unsigned request to the app", Request::new("POST", "/upload").body(body.clone()), 401, "signature_missing"),
-        ("bad digest", chunk("0").header("Content-Digest", "sha-256=:AAAA:"), 400, "bad_digest"),
+        (
+            "repeated header",
+            chunk("0").header("X-Chunk-Number", "0"),
+            400,
+            "duplicate_header",
+        ),
+        (
+            "cancelled",
+            client.chunk_request(&cancelled, 0, &body),
+            410,
+            "cancelled",
+        ),
+        (
+            "unsigned create",
+            create.clone().without("X-Signature").body(body.clone()),
+            401,
+            "signature_missing",
+        ),
+        (
+            "create with a body",
+            create.body(body.clone()),
+            400,
+            "unexpected_body",
+        ),
+        (
+            "unsigned request to the app",
+            Request::new("POST", "/upload").body(body.clone()),
+            401,
+            "signature_missing",
+        ),
+        (
+            "bad digest",
+            chunk("0").header("Content-Digest", "sha-256=:AAAA:"),
+            400,
+            "bad_digest",
+        ),
     ]
 }
 
@@ -46,12 +82,30 @@ fn come_at_once_to_a_client_that_waits() {
     let server = Server::start("");
     for (what, request, status, code) in refusals(&server, 5 << 20) {
         let mut connection = Connection::open(server.addr());
-        connection.write(&request.header("Expect", "100-continue").head()).unwrap();
+        connection
+            .write(&request.header("Expect", "100-continue").head())
+            .unwrap();
         let (took, response) = timed(|| connection.response("PUT").expect("an answer"));
-        assert_eq!((response.status, response.code().as_str()), (status, code), "{what}");
+        assert_eq!(
+            (response.status, response.code().as_str()),
+            (status, code),
+            "{what}"
+        );
         assert_eq!(response.interim, [0_u16; 0], "{what}: no 100");
         assert!(took < AT_ONCE, "{what}: {took:?}");
     }
+}
+
+/// Sends a request the way careless clients do: everything is written before anything is
+/// read, and a failing write is the end.
+fn write_first(addr: SocketAddr, request: &Request) -> Response {
+    let mut connection = Connection::open(addr);
+    connection
+        .write(&[request.head(), request.framed_body()].concat())
+        .expect("the whole body is taken");
+    connection
+        .response("PUT")
+        .expect("an answer after the body")
 }
 
 #[test]
@@ -59,8 +113,12 @@ fn reach_a_client_that_writes_first() {
     let server = Server::start("");
     for (what, request, status, code) in refusals(&server, 5 << 20) {
         for round in 0..20 {
-            let response = request.send(server.addr());
-            assert_eq!((response.status, response.code().as_str()), (status, code), "{what}, round {round}");
+            let response = write_first(server.addr(), &request);
+            assert_eq!(
+                (response.status, response.code().as_str()),
+                (status, code),
+                "{what}, round {round}"
+            );
         }
     }
 }
@@ -72,8 +130,8 @@ fn reach_a_client_behind_any_accept_loop() {
     let unknown = unknown.header("X-Chunk-Number", "0").body(vec![1; 5 << 20]);
     let unsigned = Request::new("POST", "/upload").body(vec![1; 5 << 20]);
     for _ in 0..20 {
-        unknown.send(app.addr()).refused(404, "no_session");
-        unsigned.send(app.addr()).refused(401, "signature_missing");
+        write_first(app.addr(), &unknown).refused(404, "no_session");
+        write_first(app.addr(), &unsigned).refused(401, "signature_missing");
     }
     assert_eq!(app.script().count(), 0);
 }
@@ -84,14 +142,18 @@ fn reach_a_client_that_sends_far_more() {
     for round in 0..5 {
         let body = vec![1; 40 << 20];
         let head = Request::new("PUT", CHUNKED).header("X-Upload-Session-ID", "A".repeat(43));
-        let request = head.header("X-Chunk-Number", "0").header("Content-Length", body.len().to_string());
+        let request = head
+            .header("X-Chunk-Number", "0")
+            .header("Content-Length", body.len().to_string());
         let mut connection = Connection::open(server.addr());
         connection.write(&request.head()).unwrap();
         let mut writer = connection.writer();
         let sending = std::thread::spawn(move || {
             let _ = writer.write_all(&body);
         });
-        let response = connection.response("PUT").unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let response = connection
+            .response("PUT")
+            .unwrap_or_else(|error| panic!("round {round}: {error}"));
         response.refused(404, "no_session");
         drop(connection);
         sending.join().unwrap();
@@ -107,7 +169,10 @@ fn do_not_keep_a_good_client_waiting() {
     let mut connection = Connection::open(server.addr());
     connection.start(&request);
     connection.write(&file).unwrap();
-    assert_eq!(connection.response("PUT").unwrap().status_is(200).json()["completed"], true);
+    assert_eq!(
+        connection.response("PUT").unwrap().status_is(200).json()["completed"],
+        true
+    );
 }
 
 #[test]
@@ -121,6 +186,12 @@ fn leave_the_server_able_to_serve_others() {
         connection.write(&request.head()).unwrap();
         silent.push(connection);
     }
-    let (took, _) = timed(|| server.client().upload("others.bin", &data::random(2, CHUNK)).1.status_is(200));
+    let (took, _) = timed(|| {
+        server
+            .client()
+            .upload("others.bin", &data::random(2, CHUNK))
+            .1
+            .status_is(200)
+    });
     assert!(took < AT_ONCE, "{took:?}");
 }

@@ -15,7 +15,10 @@ const SWEPT: Duration = Duration::from_secs(90);
 
 fn until_gone(server: &Server, session: &Session) {
     wait::until("the session is gone", SWEPT, || {
-        let response = server.client().status_request(&session.id).send(server.addr());
+        let response = server
+            .client()
+            .status_request(&session.id)
+            .send(server.addr());
         if response.status == 404 {
             assert_eq!(response.code(), "no_session");
         }
@@ -33,11 +36,16 @@ fn an_abandoned_upload_ends_and_frees_its_bytes() {
     let late = server.client().put_chunk(&session, &file, 1);
     assert!([404, 410].contains(&late.status), "{}", late.status);
     wait::until("its bytes are gone", SWEPT, || {
-        tree::files(&server.state_dir()).iter().all(|(_, bytes)| !data::contains(bytes, &file[..512]))
+        tree::files(&server.state_dir())
+            .iter()
+            .all(|(_, bytes)| !data::contains(bytes, &file[..512]))
     });
     let begin = Instant::now();
     let _ = server.client().upload("new.bin", &file).1.status_is(200);
-    assert!(begin.elapsed() < Duration::from_secs(5), "the server goes on");
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "the server goes on"
+    );
 }
 
 #[test]
@@ -49,13 +57,19 @@ fn activity_keeps_an_upload_alive() {
     let mut index = 0;
     while begin.elapsed() < Duration::from_secs(9) {
         let sent = index.min(28);
-        let _ = server.client().put_chunk(&session, &file, sent).status_is(200);
+        let _ = server
+            .client()
+            .put_chunk(&session, &file, sent)
+            .status_is(200);
         index += 1;
         let next = begin + Duration::from_millis(400) * u32::try_from(index).unwrap();
         wait::until("the next chunk is due", SWEPT, || Instant::now() >= next);
     }
     for index in 0..30 {
-        let _ = server.client().put_chunk(&session, &file, index).status_is(200);
+        let _ = server
+            .client()
+            .put_chunk(&session, &file, index)
+            .status_is(200);
     }
     assert_eq!(server.client().state(&session), "completed");
 }
@@ -79,7 +93,10 @@ fn results_are_forgotten_in_time() {
     let _ = server.client().cancel(&cancelled).status_is(204);
     until_gone(&server, &session);
     until_gone(&server, &cancelled);
-    assert_eq!(std::fs::read(server.uploads_dir().join("result.bin")).unwrap(), b"0123456789");
+    assert_eq!(
+        std::fs::read(server.uploads_dir().join("result.bin")).unwrap(),
+        b"0123456789"
+    );
 }
 
 #[test]
@@ -89,7 +106,9 @@ fn what_expired_while_the_server_was_down_is_gone() {
     let _ = server.client().put(&session, 0, &[1; CHUNK]).status_is(200);
     let sent = Instant::now();
     server.kill9();
-    wait::until("its time is over", SWEPT, || sent.elapsed() > Duration::from_millis(1500));
+    wait::until("its time is over", SWEPT, || {
+        sent.elapsed() > Duration::from_millis(1500)
+    });
     server.restart();
     until_gone(&server, &session);
 }
@@ -103,16 +122,28 @@ fn a_silent_body_is_given_up() {
     let mut connection = Connection::open(server.addr());
     connection.start(&server.client().chunk_request(&session, 0, &file));
     connection.write(&file[..CHUNK / 2]).unwrap();
-    connection.response("PUT").expect("an answer").refused(408, "too_slow");
+    connection
+        .response("PUT")
+        .expect("an answer")
+        .refused(408, "too_slow");
     assert_eq!(server.client().status(&session)["uploaded_bytes"], 0);
-    assert_eq!(server.client().put(&session, 0, &file).status_is(200).json()["completed"], true);
+    assert_eq!(
+        server
+            .client()
+            .put(&session, 0, &file)
+            .status_is(200)
+            .json()["completed"],
+        true
+    );
 }
 
 #[test]
 fn an_unfinished_head_is_given_up() {
     let server = Server::start("[timeouts]\nheader_timeout = \"1s\"");
     let mut connection = Connection::open(server.addr());
-    connection.write(b"PUT /upload/chunked HTTP/1.1\r\nHost: localhost\r\nX-Chunk-").unwrap();
+    connection
+        .write(b"PUT /upload/chunked HTTP/1.1\r\nHost: localhost\r\nX-Chunk-")
+        .unwrap();
     let answer = connection.response("PUT");
     assert!(answer.is_err() || answer.is_ok_and(|response| response.status == 408));
     let _ = server.client().create("next.bin", 10);
@@ -122,6 +153,9 @@ fn an_unfinished_head_is_given_up() {
 fn an_idle_connection_is_given_up() {
     let server = Server::start("[timeouts]\nidletimeout = \"1s\"");
     let mut connection = Connection::open(server.addr());
-    let _ = connection.exchange(&server.client().create_request("idle.bin", 10)).unwrap().status_is(201);
+    let _ = connection
+        .exchange(&server.client().create_request("idle.bin", 10))
+        .unwrap()
+        .status_is(201);
     assert!(connection.closed(Duration::from_secs(20)));
 }

@@ -34,8 +34,16 @@ fn at_first(times: usize, odd: impl Into<Reply>) -> Script {
 
 #[track_caller]
 fn assert_undelivered(response: &Response, status: u16) {
-    assert_eq!(response.status, status, "{}", String::from_utf8_lossy(&response.body));
-    assert_eq!(response.text("x-upload-state").as_deref(), Some("undelivered"));
+    assert_eq!(
+        response.status,
+        status,
+        "{}",
+        String::from_utf8_lossy(&response.body)
+    );
+    assert_eq!(
+        response.text("x-upload-state").as_deref(),
+        Some("undelivered")
+    );
     let after = response.text("retry-after").expect("when to come back");
     assert!(after.parse::<u64>().is_ok(), "{after}");
 }
@@ -43,8 +51,14 @@ fn assert_undelivered(response: &Response, status: u16) {
 #[test]
 fn success_completes_the_upload() {
     for status in [200, 201, 202, 204, 303] {
-        let text = if status == 204 { "" } else { "as the handler says" };
-        let answer = Answer::text(status, text).header("location", "/files/1").header("set-cookie", "s=1");
+        let text = if status == 204 {
+            ""
+        } else {
+            "as the handler says"
+        };
+        let answer = Answer::text(status, text)
+            .header("location", "/files/1")
+            .header("set-cookie", "s=1");
         let app = App::start("", Script::always(answer));
         let (session, last) = send(&app);
         let last = last.status_is(200);
@@ -55,7 +69,10 @@ fn success_completes_the_upload() {
         assert_eq!(json["handler"]["content_type"], "text/plain");
         assert_eq!(json["handler"]["body"].as_str().unwrap_or_default(), text);
         assert_eq!(app.client().state(&session), "completed");
-        assert_eq!(resend(&app, &session).status_is(200).json()["handler"], json["handler"]);
+        assert_eq!(
+            resend(&app, &session).status_is(200).json()["handler"],
+            json["handler"]
+        );
         assert_eq!(app.script().count(), 1);
     }
 }
@@ -64,18 +81,33 @@ fn success_completes_the_upload() {
 fn a_rejection_reaches_the_client_as_it_is() {
     for status in [400, 401, 403, 409, 413, 415, 422] {
         let body = r#"{"errors":["no .exe"]}"#;
-        let answer = Answer { status, headers: vec![("content-type", "application/vnd.app+json".into())], body: body.into() };
-        let answer = answer.header("set-cookie", "session=stolen").header("www-authenticate", "Basic");
-        let app = App::start("", Script::always(answer.header("etag", "\"v1\"").header("x-internal", "1")));
+        let answer = Answer {
+            status,
+            headers: vec![("content-type", "application/vnd.app+json".into())],
+            body: body.into(),
+        };
+        let answer = answer
+            .header("set-cookie", "session=stolen")
+            .header("www-authenticate", "Basic");
+        let app = App::start(
+            "",
+            Script::always(answer.header("etag", "\"v1\"").header("x-internal", "1")),
+        );
         let (session, last) = send(&app);
         for response in [last, resend(&app, &session), resend(&app, &session)] {
             assert_eq!(response.status, status);
             assert_eq!(response.body, body.as_bytes());
-            assert_eq!(response.text("content-type").as_deref(), Some("application/vnd.app+json"));
+            assert_eq!(
+                response.text("content-type").as_deref(),
+                Some("application/vnd.app+json")
+            );
             assert_eq!(response.text("www-authenticate").as_deref(), Some("Basic"));
             assert_eq!(response.text("etag").as_deref(), Some("\"v1\""));
             assert_eq!(response.text("x-upload-state").as_deref(), Some("rejected"));
-            assert!(response.text("set-cookie").is_none(), "a stored answer carries no cookie");
+            assert!(
+                response.text("set-cookie").is_none(),
+                "a stored answer carries no cookie"
+            );
         }
         let shown = app.client().status(&session);
         assert_eq!(shown["state"], "rejected");
@@ -95,7 +127,10 @@ fn a_passing_failure_is_retried_without_the_client() {
         assert_eq!(shown["handler"]["body"], "stored #1", "{status}");
         let calls = app.script().calls();
         assert_eq!(calls.len(), 2);
-        assert_eq!(calls[0].header("idempotency-key"), calls[1].header("idempotency-key"));
+        assert_eq!(
+            calls[0].header("idempotency-key"),
+            calls[1].header("idempotency-key")
+        );
         let answer = resend(&app, &session).status_is(200).json();
         assert_eq!(answer["completed"], true);
         assert_eq!(answer["handler"]["body"], "stored #1");
@@ -105,7 +140,10 @@ fn a_passing_failure_is_retried_without_the_client() {
 
 #[test]
 fn a_retry_sends_the_whole_file_again() {
-    let app = App::start("[delivery]\nform = \"raw\"", at_first(2, Answer::text(503, "not now")));
+    let app = App::start(
+        "[delivery]\nform = \"raw\"",
+        at_first(2, Answer::text(503, "not now")),
+    );
     let file = data::random(1, 2 * CHUNK + 3);
     let (session, last) = app.client().upload("retry.bin", &file);
     assert_undelivered(&last, 503);
@@ -125,13 +163,19 @@ fn an_undelivered_upload_says_so_and_asking_does_not_push_it() {
     wait::until("the next attempt comes by itself", SOON, || {
         let status = app.client().status(&session);
         let state = status["state"].as_str().unwrap().to_owned();
-        assert!(["undelivered", "finishing"].contains(&state.as_str()), "{state}");
+        assert!(
+            ["undelivered", "finishing"].contains(&state.as_str()),
+            "{state}"
+        );
         assert_eq!(status["completed"], false);
         assert_eq!(status["uploaded_bytes"], FILE.len());
         seen += 1;
         app.script().count() > calls
     });
-    assert!(app.script().count() < seen, "{seen} questions do not make as many attempts");
+    assert!(
+        app.script().count() < seen,
+        "{seen} questions do not make as many attempts"
+    );
 }
 
 #[test]
@@ -161,7 +205,10 @@ fn what_nobody_can_know_is_retried() {
         let shown = app.client().until_state(&session, "completed");
         assert_eq!(shown["handler"]["body"], "stored #1", "{odd:?}");
         let calls = app.script().calls();
-        assert_eq!(calls[0].header("idempotency-key"), calls[1].header("idempotency-key"));
+        assert_eq!(
+            calls[0].header("idempotency-key"),
+            calls[1].header("idempotency-key")
+        );
     }
 }
 
@@ -171,14 +218,20 @@ fn a_handler_that_fails_is_retried() {
     let (session, last) = send(&app);
     assert!((500..600).contains(&last.status), "{}", last.status);
     assert_eq!(last.text("x-upload-state").as_deref(), Some("undelivered"));
-    assert!(!data::contains(&last.body, b"on purpose"), "causes go to the log only");
+    assert!(
+        !data::contains(&last.body, b"on purpose"),
+        "causes go to the log only"
+    );
     let _ = app.client().until_state(&session, "completed");
 }
 
 #[test]
 fn what_nobody_can_know_is_held_when_told_so() {
     for odd in [Reply::Panic, Reply::Hang, Reply::Fail] {
-        let app = App::start("[delivery]\ntimeout = \"300ms\"\non_unknown = \"hold\"", at_first(1, odd.clone()));
+        let app = App::start(
+            "[delivery]\ntimeout = \"300ms\"\non_unknown = \"hold\"",
+            at_first(1, odd.clone()),
+        );
         let (session, last) = send(&app);
         last.refused(409, "handoff_unknown");
         assert_eq!(app.client().state(&session), "unknown", "{odd:?}");
@@ -193,10 +246,18 @@ fn what_nobody_can_know_is_held_when_told_so() {
 fn a_slow_handler_is_waited_for_elsewhere() {
     let gate = Gate::default();
     let reply = Reply::After(gate.clone(), Answer::text(201, "at last"));
-    let app = App::start("[delivery]\nfinalize_wait = \"200ms\"", Script::always(reply));
+    let app = App::start(
+        "[delivery]\nfinalize_wait = \"200ms\"",
+        Script::always(reply),
+    );
     let (session, last) = send(&app);
     let last = last.status_is(202);
-    assert!(last.text("retry-after").expect("when to ask").parse::<u64>().is_ok());
+    assert!(
+        last.text("retry-after")
+            .expect("when to ask")
+            .parse::<u64>()
+            .is_ok()
+    );
     let json = last.json();
     assert_eq!(json["completed"], false);
     assert_eq!(json["state"], "finishing");
@@ -220,7 +281,9 @@ fn a_lost_answer_is_given_again() {
     let session = app.client().create("lost.bin", FILE.len());
     let request = app.client().chunk_request(&session, 0, FILE);
     let mut connection = Connection::open(app.addr());
-    connection.write(&[request.head(), request.framed_body()].concat()).unwrap();
+    connection
+        .write(&[request.head(), request.framed_body()].concat())
+        .unwrap();
     wait::until("the handler is called", SOON, || app.script().count() == 1);
     drop(connection);
     gate.open();
@@ -238,7 +301,9 @@ fn a_handler_outlives_the_client_that_woke_it() {
     let session = app.client().create("alone.bin", FILE.len());
     let request = app.client().chunk_request(&session, 0, FILE);
     let mut connection = Connection::open(app.addr());
-    connection.write(&[request.head(), request.framed_body()].concat()).unwrap();
+    connection
+        .write(&[request.head(), request.framed_body()].concat())
+        .unwrap();
     wait::until("the handler is called", SOON, || app.script().count() == 1);
     drop(connection);
     gate.open();
@@ -250,7 +315,10 @@ fn a_handler_outlives_the_client_that_woke_it() {
 fn only_so_many_handlers_work_at_once() {
     let gate = Gate::default();
     let reply = Reply::After(gate.clone(), Answer::text(201, "done"));
-    let app = App::start("[delivery]\nmax_concurrent = 2\nfinalize_wait = \"200ms\"", Script::always(reply));
+    let app = App::start(
+        "[delivery]\nmax_concurrent = 2\nfinalize_wait = \"200ms\"",
+        Script::always(reply),
+    );
     let sessions: Vec<_> = (0..6)
         .map(|_| {
             let (session, last) = send(&app);
@@ -273,7 +341,11 @@ fn attempts_become_rarer() {
     let (_, last) = send(&app);
     assert_undelivered(&last, 503);
     wait::until("a third attempt", SOON, || app.script().count() >= 3);
-    assert!(begin.elapsed() >= Duration::from_millis(1500), "1 s, then 2 s: {:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() >= Duration::from_millis(1500),
+        "1 s, then 2 s: {:?}",
+        begin.elapsed()
+    );
 }
 
 #[test]
@@ -293,7 +365,11 @@ fn a_long_answer_is_cut() {
 #[test]
 fn an_answer_that_is_no_text_is_encoded() {
     let bytes = data::random(2, 1000);
-    let answer = Answer { status: 200, headers: vec![("content-type", "image/png".into())], body: bytes.clone() };
+    let answer = Answer {
+        status: 200,
+        headers: vec![("content-type", "image/png".into())],
+        body: bytes.clone(),
+    };
     let app = App::start("", Script::always(answer));
     let handler = send(&app).1.status_is(200).json()["handler"].clone();
     assert_eq!(handler["content_type"], "image/png");
@@ -306,7 +382,12 @@ fn an_answer_that_is_no_text_is_encoded() {
 fn an_empty_file_meets_every_outcome() {
     let app = App::start("", at_first(1, Answer::text(503, "not now")));
     let response = app.client().create_request("empty.bin", 0).send(app.addr());
-    assert_eq!(response.text("x-upload-state").as_deref(), Some("undelivered"), "{}", response.status);
+    assert_eq!(
+        response.text("x-upload-state").as_deref(),
+        Some("undelivered"),
+        "{}",
+        response.status
+    );
     wait::until("it is delivered", SOON, || app.script().count() == 2);
     let app = App::start("", Script::always(Answer::text(422, "no empty files")));
     let response = app.client().create_request("empty.bin", 0).send(app.addr());

@@ -26,6 +26,7 @@ mod plain_hyper;
 mod privacy;
 mod races;
 mod restart;
+mod restart_damage;
 mod restart_handoff;
 mod signature;
 mod sizes;

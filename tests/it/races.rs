@@ -13,15 +13,33 @@ fn two_last_chunks_a_hundred_times() {
     let app = App::start("", Script::storing());
     for round in 0..100 {
         let file = data::random(round, CHUNK + 1000);
-        let session = app.client().create(&format!("race-{round}.bin"), file.len());
-        let answers = together(2, |index| app.client().put_chunk(&session, &file, index).status_is(200).json());
-        let completed: Vec<_> = answers.iter().filter(|answer| answer["completed"] == true).collect();
+        let session = app
+            .client()
+            .create(&format!("race-{round}.bin"), file.len());
+        let answers = together(2, |index| {
+            app.client()
+                .put_chunk(&session, &file, index)
+                .status_is(200)
+                .json()
+        });
+        let completed: Vec<_> = answers
+            .iter()
+            .filter(|answer| answer["completed"] == true)
+            .collect();
         assert!(!completed.is_empty(), "round {round}: {answers:?}");
         for answer in completed {
             assert_eq!(answer["sha256"], data::sha256_hex(&file));
-            assert_eq!(answer["handler"]["body"], format!("stored #{round}"), "everyone gets the one answer");
+            assert_eq!(
+                answer["handler"]["body"],
+                format!("stored #{round}"),
+                "everyone gets the one answer"
+            );
         }
-        assert_eq!(app.script().count(), usize::try_from(round).unwrap() + 1, "delivered once");
+        assert_eq!(
+            app.script().count(),
+            usize::try_from(round).unwrap() + 1,
+            "delivered once"
+        );
     }
 }
 
@@ -31,9 +49,18 @@ fn twelve_last_chunks_reach_the_disk_once() {
     for round in 0..10 {
         let file = data::random(100 + round, 12 * CHUNK);
         let session = server.client().create("wide.bin", file.len());
-        let _ = together(12, |index| server.client().put_chunk(&session, &file, index).status_is(200));
+        let _ = together(12, |index| {
+            server
+                .client()
+                .put_chunk(&session, &file, index)
+                .status_is(200)
+        });
         assert_eq!(server.client().state(&session), "completed");
-        assert_eq!(tree::holding(&server.uploads_dir(), &file).len(), 1, "round {round}");
+        assert_eq!(
+            tree::holding(&server.uploads_dir(), &file).len(),
+            1,
+            "round {round}"
+        );
     }
 }
 
@@ -53,8 +80,12 @@ fn a_new_connection_takes_over_from_a_stalled_one() {
         assert_eq!(answer["duplicate"], false);
         assert_eq!(answer["uploaded_bytes"], CHUNK);
         drop(old);
-        assert_eq!(client.put_chunk(&session, &file, 1).status_is(200).json()["completed"], true);
-        let stored = std::fs::read(server.uploads_dir().join(format!("switch-{round}.bin"))).unwrap();
+        assert_eq!(
+            client.put_chunk(&session, &file, 1).status_is(200).json()["completed"],
+            true
+        );
+        let stored =
+            std::fs::read(server.uploads_dir().join(format!("switch-{round}.bin"))).unwrap();
         assert!(stored == file, "round {round}");
     }
 }
@@ -72,7 +103,10 @@ fn the_old_connection_is_told_that_it_lost() {
     let _ = client.put_chunk(&session, &file, 0).status_is(200);
     // Half of it may fail: the answer is already there.
     let _ = old.write(&file[CHUNK / 2..CHUNK]);
-    let response = old.response("PUT").expect("the loser reads its answer").refused(409, "superseded");
+    let response = old
+        .response("PUT")
+        .expect("the loser reads its answer")
+        .refused(409, "superseded");
     assert_eq!(response.text("retry-after").as_deref(), Some("1"));
     assert_eq!(client.status(&session)["uploaded_bytes"], CHUNK);
 }
@@ -93,9 +127,15 @@ fn the_newest_of_many_wins() {
     }
     let _ = client.put_chunk(&session, &file, 0).status_is(200);
     for mut loser in losers {
-        loser.response("PUT").expect("an answer").refused(409, "superseded");
+        loser
+            .response("PUT")
+            .expect("an answer")
+            .refused(409, "superseded");
     }
-    assert_eq!(client.put_chunk(&session, &file, 1).status_is(200).json()["sha256"], data::sha256_hex(&file));
+    assert_eq!(
+        client.put_chunk(&session, &file, 1).status_is(200).json()["sha256"],
+        data::sha256_hex(&file)
+    );
 }
 
 #[test]
@@ -125,6 +165,39 @@ fn one_chunk_ten_times_at_once_counts_once() {
 }
 
 #[test]
+fn rivals_with_different_bytes_do_not_mix() {
+    let app = App::start("[delivery]\nform = \"raw\"", Script::storing());
+    let client = app.client();
+    for round in 0..60 {
+        let rivals: Vec<_> = (0..6_u8).map(|rival| vec![rival + 1; 4 * CHUNK]).collect();
+        let request = client.create_request(&format!("rivals-{round}.bin"), 4 * CHUNK);
+        let session = client.open(&request.header("X-Chunk-Size", (4 * CHUNK).to_string()));
+        let answers = together(6, |index| client.put(&session, 0, &rivals[index]));
+        let mut winner = None;
+        for (index, answer) in answers.into_iter().enumerate() {
+            if answer.status == 200 {
+                assert_eq!(winner.replace(index), None, "one of them wins");
+                assert_eq!(answer.json()["sha256"], data::sha256_hex(&rivals[index]));
+            } else {
+                assert!(
+                    ["superseded", "chunk_conflict"].contains(&answer.code().as_str()),
+                    "{} {}",
+                    answer.status,
+                    answer.code()
+                );
+            }
+        }
+        let winner = winner.expect("one of them wins");
+        let calls = app.script().calls();
+        assert_eq!(calls.len(), round + 1);
+        assert!(
+            calls[round].body == rivals[winner],
+            "round {round}: the bytes of the winner and no others"
+        );
+    }
+}
+
+#[test]
 fn different_chunks_do_not_disturb_each_other() {
     let server = Server::start("");
     let client = server.client();
@@ -147,7 +220,10 @@ fn many_ask_while_many_send() {
     let mut server = Server::start("");
     let file = data::random(5, 21 * CHUNK);
     let session = server.client().create("crowd.bin", file.len());
-    let _ = server.client().put_chunk(&session, &file, 20).status_is(200);
+    let _ = server
+        .client()
+        .put_chunk(&session, &file, 20)
+        .status_is(200);
     server.restart();
     let client = server.client();
     let _ = together(70, |index| {
@@ -159,7 +235,10 @@ fn many_ask_while_many_send() {
         }
     });
     assert_eq!(client.state(&session), "completed");
-    assert_eq!(std::fs::read(server.uploads_dir().join("crowd.bin")).unwrap(), file);
+    assert_eq!(
+        std::fs::read(server.uploads_dir().join("crowd.bin")).unwrap(),
+        file
+    );
 }
 
 #[test]
@@ -169,7 +248,13 @@ fn creates_race_without_mixing() {
     let _ = together(16, |index| {
         let file = data::random(400 + index as u64, CHUNK + index);
         let (session, last) = client.upload(&format!("crowd-{index}.bin"), &file);
-        assert_eq!(last.status_is(200).json()["sha256"], data::sha256_hex(&file));
-        assert_eq!(client.status(&session)["filename"], format!("crowd-{index}.bin"));
+        assert_eq!(
+            last.status_is(200).json()["sha256"],
+            data::sha256_hex(&file)
+        );
+        assert_eq!(
+            client.status(&session)["filename"],
+            format!("crowd-{index}.bin")
+        );
     });
 }

@@ -1,7 +1,6 @@
 //! What survives the death of the server: design section 6, durability.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -20,14 +19,27 @@ fn an_upload_goes_on_where_it_was_killed() {
     let file = data::random(1, 4 * CHUNK + 1);
     let session = server.client().create("killed.bin", file.len());
     for index in [0, 3, 4, 1, 2] {
-        let answer = server.client().put_chunk(&session, &file, index).status_is(200).json();
+        let answer = server
+            .client()
+            .put_chunk(&session, &file, index)
+            .status_is(200)
+            .json();
         if answer["completed"] == true {
             break;
         }
         let before = server.client().status(&session);
         server.restart();
         let after = server.client().status(&session);
-        for field in ["uploaded_bytes", "missing", "chunks", "chunk_size", "total_chunks", "filename", "state", "total_size"] {
+        for field in [
+            "uploaded_bytes",
+            "missing",
+            "chunks",
+            "chunk_size",
+            "total_chunks",
+            "filename",
+            "state",
+            "total_size",
+        ] {
             assert_eq!(after[field], before[field], "{field}");
         }
     }
@@ -40,7 +52,14 @@ fn a_session_without_a_byte_is_kept() {
     let session = server.client().create("fresh.bin", CHUNK);
     server.restart();
     assert_eq!(server.client().status(&session)["uploaded_bytes"], 0);
-    assert_eq!(server.client().put(&session, 0, &[1; CHUNK]).status_is(200).json()["completed"], true);
+    assert_eq!(
+        server
+            .client()
+            .put(&session, 0, &[1; CHUNK])
+            .status_is(200)
+            .json()["completed"],
+        true
+    );
 }
 
 #[test]
@@ -53,7 +72,14 @@ fn half_a_chunk_is_no_chunk() {
     connection.write(&[0xAA; CHUNK / 2]).unwrap();
     server.restart();
     assert_eq!(server.client().status(&session)["uploaded_bytes"], 0);
-    assert_eq!(server.client().put_all(&session, &file).status_is(200).json()["sha256"], data::sha256_hex(&file));
+    assert_eq!(
+        server
+            .client()
+            .put_all(&session, &file)
+            .status_is(200)
+            .json()["sha256"],
+        data::sha256_hex(&file)
+    );
 }
 
 #[test]
@@ -61,12 +87,22 @@ fn an_adopted_chunk_size_is_remembered() {
     let mut server = Server::start("");
     let mut session = server.client().create("adopted.bin", 5 * CHUNK);
     session.chunk_size = 2 * CHUNK;
-    let _ = server.client().put(&session, 0, &[1; 2 * CHUNK]).status_is(200);
+    let _ = server
+        .client()
+        .put(&session, 0, &[1; 2 * CHUNK])
+        .status_is(200);
     server.restart();
     let status = server.client().status(&session);
     assert_eq!(status["chunk_size"], 2 * CHUNK);
     assert_eq!(status["missing"], json!([[1, 2]]));
-    assert_eq!(server.client().put(&session, 0, &[1; 2 * CHUNK]).status_is(200).json()["duplicate"], true);
+    assert_eq!(
+        server
+            .client()
+            .put(&session, 0, &[1; 2 * CHUNK])
+            .status_is(200)
+            .json()["duplicate"],
+        true
+    );
 }
 
 #[test]
@@ -75,8 +111,18 @@ fn other_bytes_are_still_a_conflict() {
     let session = server.client().create("conflict.bin", 2 * CHUNK);
     let _ = server.client().put(&session, 0, &[1; CHUNK]).status_is(200);
     server.restart();
-    server.client().put(&session, 0, &[2; CHUNK]).refused(409, "chunk_conflict");
-    assert_eq!(server.client().put(&session, 0, &[1; CHUNK]).status_is(200).json()["duplicate"], true);
+    server
+        .client()
+        .put(&session, 0, &[2; CHUNK])
+        .refused(409, "chunk_conflict");
+    assert_eq!(
+        server
+            .client()
+            .put(&session, 0, &[1; CHUNK])
+            .status_is(200)
+            .json()["duplicate"],
+        true
+    );
 }
 
 /// Chunks of the test below: many and small, so that a kill finds some on their way.
@@ -84,24 +130,38 @@ const SMALL: usize = 4 * 1024;
 
 /// Sends what is missing over four connections at once until the server dies under them, and
 /// notes what was acknowledged.
-fn send_until_killed(server: &mut Server, session: &Session, file: &[u8], ledger: &Mutex<BTreeSet<usize>>, more: usize) {
+fn send_until_killed(
+    server: &mut Server,
+    session: &Session,
+    file: &[u8],
+    ledger: &Mutex<BTreeSet<usize>>,
+    more: usize,
+) {
     let known = ledger.lock().unwrap().clone();
-    let todo: Vec<usize> = (0..session.total_chunks - 1).filter(|index| !known.contains(index)).collect();
+    let todo: Vec<usize> = (0..session.total_chunks - 1)
+        .filter(|index| !known.contains(index))
+        .collect();
     let client = server.client();
     std::thread::scope(|scope| {
         for lane in 0..4 {
             let lane: Vec<usize> = todo.iter().copied().skip(lane).step_by(4).collect();
             scope.spawn(move || {
-                let Ok(mut connection) = Connection::try_open(client.addr()) else { return };
+                let Ok(mut connection) = Connection::try_open(client.addr()) else {
+                    return;
+                };
                 for index in lane {
                     let request = client.chunk_request(session, index, session.chunk(file, index));
-                    let Ok(response) = connection.exchange(&request) else { return };
+                    let Ok(response) = connection.exchange(&request) else {
+                        return;
+                    };
                     let _ = response.status_is(200);
                     ledger.lock().unwrap().insert(index);
                 }
             });
         }
-        wait::until("some are acknowledged", SOON, || ledger.lock().unwrap().len() >= known.len() + more);
+        wait::until("some are acknowledged", SOON, || {
+            ledger.lock().unwrap().len() >= known.len() + more
+        });
         server.kill9();
     });
 }
@@ -116,16 +176,33 @@ fn every_acknowledged_chunk_is_there_after_many_kills() {
         send_until_killed(&mut server, &session, &file, &ledger, 10 * round);
         server.restart();
         let missing = server.client().status(&session)["missing"].clone();
-        let lost: Vec<_> = ledger.lock().unwrap().iter().copied().filter(|index| is_missing(&missing, *index)).collect();
-        assert!(lost.is_empty(), "round {round}: acknowledged and lost: {lost:?}");
+        let lost: Vec<_> = ledger
+            .lock()
+            .unwrap()
+            .iter()
+            .copied()
+            .filter(|index| is_missing(&missing, *index))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "round {round}: acknowledged and lost: {lost:?}"
+        );
     }
-    assert!(ledger.lock().unwrap().len() < 3_999, "the kills came in the middle");
+    assert!(
+        ledger.lock().unwrap().len() < 3_999,
+        "the kills came in the middle"
+    );
     let mut connection = Connection::open(server.addr());
     for index in 0..session.total_chunks {
-        let request = server.client().chunk_request(&session, index, session.chunk(&file, index));
+        let request = server
+            .client()
+            .chunk_request(&session, index, session.chunk(&file, index));
         let _ = connection.exchange(&request).unwrap().status_is(200);
     }
-    assert_eq!(server.client().status(&session)["sha256"], data::sha256_hex(&file));
+    assert_eq!(
+        server.client().status(&session)["sha256"],
+        data::sha256_hex(&file)
+    );
     assert!(std::fs::read(server.uploads_dir().join("ledger.bin")).unwrap() == file);
 }
 
@@ -145,7 +222,14 @@ fn an_orderly_end_loses_nothing() {
     assert!(server.terminate().success());
     server.restart();
     assert_eq!(server.client().status(&session)["uploaded_bytes"], CHUNK);
-    assert_eq!(server.client().put_chunk(&session, &file, 1).status_is(200).json()["completed"], true);
+    assert_eq!(
+        server
+            .client()
+            .put_chunk(&session, &file, 1)
+            .status_is(200)
+            .json()["completed"],
+        true
+    );
 }
 
 #[test]
@@ -157,7 +241,9 @@ fn a_chunk_on_its_way_during_an_orderly_end_is_kept_or_not_acknowledged() {
     connection.write(&[1; CHUNK / 2]).unwrap();
     server.process().ask_to_end();
     let _ = connection.write(&[1; CHUNK / 2]);
-    let acknowledged = connection.response("PUT").is_ok_and(|response| response.status == 200);
+    let acknowledged = connection
+        .response("PUT")
+        .is_ok_and(|response| response.status == 200);
     drop(connection);
     server.restart();
     let kept = server.client().status(&session)["uploaded_bytes"] == CHUNK;
@@ -188,13 +274,21 @@ fn answers_are_given_again_after_a_restart() {
     server.restart();
     let status = server.client().status(&session);
     assert_eq!(status["state"], "completed");
-    let again = server.client().put_chunk(&session, &file, 1).status_is(200).json();
+    let again = server
+        .client()
+        .put_chunk(&session, &file, 1)
+        .status_is(200)
+        .json();
     for field in ["handler", "sha256", "size"] {
         assert_eq!(status[field], answer[field], "{field}");
         assert_eq!(again[field], answer[field], "{field}");
     }
     assert_eq!(again["completed"], true);
-    assert_eq!(tree::list(&server.uploads_dir()).len(), 1, "the handler is not called again");
+    assert_eq!(
+        tree::list(&server.uploads_dir()).len(),
+        1,
+        "the handler is not called again"
+    );
 }
 
 #[test]
@@ -205,112 +299,52 @@ fn cancelled_stays_cancelled() {
     let _ = server.client().cancel(&session).status_is(204);
     server.restart();
     assert_eq!(server.client().state(&session), "cancelled");
-    server.client().put(&session, 1, &[1; CHUNK]).refused(410, "cancelled");
-}
-
-/// Sends one of two chunks, ends the server, lets `damage` at the file that holds the
-/// bytes, and starts again.
-fn damaged(seed: u64, suffix: &str, damage: impl FnOnce(&std::fs::File)) -> (Server, Vec<u8>, Session) {
-    let mut server = Server::start("");
-    let file = data::random(seed, 2 * CHUNK);
-    let session = server.client().create("damaged.bin", file.len());
-    let _ = server.client().put_chunk(&session, &file, 0).status_is(200);
-    server.kill9();
-    let path = tree::largest(&server.state_dir(), suffix).expect("a file of that kind");
-    let held = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    damage(&held);
-    server.restart();
-    (server, file, session)
-}
-
-#[test]
-fn a_flipped_bit_is_asked_for_again() {
-    let (server, file, session) = damaged(6, ".data", |held| {
-        let mut byte = [0];
-        held.read_exact_at(&mut byte, 1000).unwrap();
-        held.write_all_at(&[byte[0] ^ 4], 1000).unwrap();
-    });
-    let client = server.client();
-    let answer = client.put_chunk(&session, &file, 1);
-    let done: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    assert_ne!(done["completed"], true, "wrong bytes are not delivered");
-    let status = wait::eventually("the chunk is missing", SOON, || {
-        let status = client.status(&session);
-        (status["missing"] == json!([[0, 0]])).then_some(status)
-    });
-    assert_eq!(status["state"], "receiving");
-    assert_eq!(status["uploaded_bytes"], CHUNK);
-    assert!(tree::holding(&server.uploads_dir(), &file).is_empty());
-    assert_eq!(client.put_chunk(&session, &file, 0).status_is(200).json()["completed"], true);
-    assert!(std::fs::read(server.uploads_dir().join("damaged.bin")).unwrap() == file);
-}
-
-#[test]
-fn lost_bytes_are_never_delivered() {
-    let (server, file, session) = damaged(7, ".data", |held| held.set_len(0).unwrap());
-    let client = server.client();
-    for _ in 0..3 {
-        for index in 0..2 {
-            let response = client.put_chunk(&session, &file, index);
-            assert!([200, 400, 409, 410, 503].contains(&response.status), "{}", response.status);
-        }
-    }
-    for (_, bytes) in tree::files(&server.uploads_dir()) {
-        assert!(bytes == file, "whole or not at all");
-    }
-    let status = client.status_request(&session.id).send(server.addr());
-    if status.status == 200 && status.json()["completed"] == true {
-        assert_eq!(tree::holding(&server.uploads_dir(), &file).len(), 1);
-    }
-}
-
-#[test]
-fn a_torn_record_costs_only_itself() {
-    let (server, file, session) = damaged(8, ".log", |held| {
-        let end = held.metadata().unwrap().len();
-        held.write_all_at(&[0x17, 0, 0, 0, 0xDE, 0xAD, 0xBE], end).unwrap();
-    });
-    let client = server.client();
-    assert_eq!(client.status(&session)["uploaded_bytes"], CHUNK);
-    assert_eq!(client.put_chunk(&session, &file, 1).status_is(200).json()["completed"], true);
-    assert!(std::fs::read(server.uploads_dir().join("damaged.bin")).unwrap() == file);
-}
-
-#[test]
-fn a_destroyed_record_promises_nothing() {
-    let (server, file, session) = damaged(9, ".log", |held| {
-        let end = held.metadata().unwrap().len();
-        held.write_all_at(&vec![0xFF; usize::try_from(end).unwrap()], 0).unwrap();
-    });
-    let status = server.client().status_request(&session.id).send(server.addr());
-    assert!([404, 410].contains(&status.status), "{}", status.status);
-    let put = server.client().put_chunk(&session, &file, 1);
-    assert!([404, 410].contains(&put.status), "{}", put.status);
-    let _ = server.client().upload("other.bin", &file).1.status_is(200);
+    server
+        .client()
+        .put(&session, 1, &[1; CHUNK])
+        .refused(410, "cancelled");
 }
 
 #[test]
 fn sessions_in_memory_end_with_the_process() {
-    for extra in ["[uploads]\nresumable_uploads_enabled = false", "[sessions]\nstore = \"memory\""] {
+    for extra in [
+        "[uploads]\nresumable_uploads_enabled = false",
+        "[sessions]\nstore = \"memory\"",
+    ] {
         let mut server = Server::start(extra);
         let file = data::random(10, 2 * CHUNK);
         let session = server.client().create("memory.bin", file.len());
         let _ = server.client().put_chunk(&session, &file, 0).status_is(200);
         server.restart();
-        server.client().status_request(&session.id).send(server.addr()).refused(404, "no_session");
-        assert_eq!(server.client().upload("memory.bin", &file).1.status_is(200).json()["completed"], true);
+        server
+            .client()
+            .status_request(&session.id)
+            .send(server.addr())
+            .refused(404, "no_session");
+        assert_eq!(
+            server
+                .client()
+                .upload("memory.bin", &file)
+                .1
+                .status_is(200)
+                .json()["completed"],
+            true
+        );
     }
 }
 
 #[test]
 fn bytes_that_belong_to_no_session_are_removed() {
-    let mut server = Server::start("[sessions]\nstore = \"memory\"\n[uploads]\nmax_resumable_age = \"2s\"");
+    let mut server =
+        Server::start("[sessions]\nstore = \"memory\"\n[uploads]\nmax_resumable_age = \"2s\"");
     let file = data::random(11, 2 * CHUNK);
     let session = server.client().create("orphan.bin", file.len());
     let _ = server.client().put_chunk(&session, &file, 0).status_is(200);
     server.restart();
     wait::until("what the dead process left is removed", SOON, || {
-        tree::files(&server.state_dir()).iter().all(|(_, bytes)| !data::contains(bytes, &file[..512]))
+        tree::files(&server.state_dir())
+            .iter()
+            .all(|(_, bytes)| !data::contains(bytes, &file[..512]))
     });
 }
 
@@ -321,7 +355,11 @@ fn two_processes_never_share_a_directory() {
     let status = other.wait(END_LIMIT);
     assert!(!status.success());
     assert!(other.logs().contains("state_dir"), "{}", other.logs());
-    let _ = server.client().upload("mine.bin", b"0123456789").1.status_is(200);
+    let _ = server
+        .client()
+        .upload("mine.bin", b"0123456789")
+        .1
+        .status_is(200);
 }
 
 #[test]
@@ -339,5 +377,8 @@ fn a_new_process_waits_for_the_old_one() {
     let addr = next.address(END_LIMIT).expect("the new one takes over");
     let client = steadfast_tests::upload::Client::new(addr);
     assert_eq!(client.status(&session)["uploaded_bytes"], CHUNK);
-    assert_eq!(client.put(&session, 1, &[1; CHUNK]).status_is(200).json()["completed"], true);
+    assert_eq!(
+        client.put(&session, 1, &[1; CHUNK]).status_is(200).json()["completed"],
+        true
+    );
 }

@@ -19,14 +19,20 @@ const CHILD: &str = "restart_handoff::serve_when_asked";
 
 /// Lets the handler begin and kills the process under it.
 fn killed_in_the_middle(on_unknown: &str, then: &str) -> (ChildApp, Session, Vec<u8>) {
-    let config = Config::with(&format!("[delivery]\nform = \"raw\"\non_unknown = \"{on_unknown}\""));
+    let config = Config::with(&format!(
+        "[delivery]\nform = \"raw\"\non_unknown = \"{on_unknown}\""
+    ));
     let mut app = ChildApp::start(CHILD, config, "hang");
     let file = data::random(1, CHUNK + 10);
     let session = app.client().create("killed.bin", file.len());
     let _ = app.client().put_chunk(&session, &file, 0).status_is(200);
     let mut connection = Connection::open(app.client().addr());
-    let request = app.client().chunk_request(&session, 1, session.chunk(&file, 1));
-    connection.write(&[request.head(), request.framed_body()].concat()).unwrap();
+    let request = app
+        .client()
+        .chunk_request(&session, 1, session.chunk(&file, 1));
+    connection
+        .write(&[request.head(), request.framed_body()].concat())
+        .unwrap();
     wait::until("the handler is called", SOON, || app.calls().len() == 1);
     app.restart(then);
     (app, session, file)
@@ -38,7 +44,9 @@ fn held_when_told_so() {
     let status = app.client().until_state(&session, "unknown");
     assert_eq!(status["completed"], false);
     for index in [0, 1] {
-        app.client().put_chunk(&session, &file, index).refused(409, "handoff_unknown");
+        app.client()
+            .put_chunk(&session, &file, index)
+            .refused(409, "handoff_unknown");
     }
     assert_eq!(app.calls().len(), 1, "not called again");
 }
@@ -46,14 +54,20 @@ fn held_when_told_so() {
 #[test]
 fn delivered_again_under_the_same_key_without_a_client() {
     let (app, session, file) = killed_in_the_middle("retry", "201");
-    wait::until("the handler is called again", SOON, || app.calls().len() >= 2);
+    wait::until("the handler is called again", SOON, || {
+        app.calls().len() >= 2
+    });
     let status = app.client().until_state(&session, "completed");
     assert_eq!(status["handler"]["body"], "from the child");
     let calls = app.calls();
     assert_eq!(calls.len(), 2);
     assert_eq!(calls[0], calls[1], "the same key and the same bytes");
     assert_eq!(calls[0].1, data::sha256_hex(&file));
-    let answer = app.client().put_chunk(&session, &file, 1).status_is(200).json();
+    let answer = app
+        .client()
+        .put_chunk(&session, &file, 1)
+        .status_is(200)
+        .json();
     assert_eq!(answer["completed"], true);
 }
 
@@ -68,7 +82,11 @@ fn an_answer_that_was_given_is_final() {
         let status = app.client().status(&session);
         assert_eq!(status["state"], "completed");
         assert_eq!(status["handler"], first["handler"]);
-        let again = app.client().put_chunk(&session, &file, 0).status_is(200).json();
+        let again = app
+            .client()
+            .put_chunk(&session, &file, 0)
+            .status_is(200)
+            .json();
         assert_eq!(again["handler"], first["handler"]);
     }
     assert_eq!(app.calls().len(), 1);
@@ -108,7 +126,13 @@ fn a_receiving_upload_is_finished_by_the_next_process() {
     app.restart(Script::storing());
     let _ = app.client().put_chunk(&session, &file, 2).status_is(200);
     assert_eq!(app.script().count(), 0);
-    assert_eq!(app.client().put_chunk(&session, &file, 0).status_is(200).json()["sha256"], data::sha256_hex(&file));
+    assert_eq!(
+        app.client()
+            .put_chunk(&session, &file, 0)
+            .status_is(200)
+            .json()["sha256"],
+        data::sha256_hex(&file)
+    );
     assert_eq!(app.script().count(), 1);
 }
 

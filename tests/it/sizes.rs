@@ -12,7 +12,12 @@ use steadfast_tests::wait::{self, SOON};
 #[track_caller]
 fn assert_expects(response: Response, expected: usize) {
     let response = response.refused(400, "chunk_length");
-    assert_eq!(response.json()["expected"], expected, "{}", String::from_utf8_lossy(&response.body));
+    assert_eq!(
+        response.json()["expected"],
+        expected,
+        "{}",
+        String::from_utf8_lossy(&response.body)
+    );
 }
 
 #[test]
@@ -34,7 +39,10 @@ fn the_documented_client_ignores_what_the_server_announced() {
     let last = client.put_chunk(&session, &file, 2).status_is(200).json();
     assert_eq!(last["completed"], true);
     assert_eq!(last["sha256"], data::sha256_hex(&file));
-    assert_eq!(std::fs::read(server.uploads_dir().join("js.bin")).unwrap(), file);
+    assert_eq!(
+        std::fs::read(server.uploads_dir().join("js.bin")).unwrap(),
+        file
+    );
 }
 
 #[test]
@@ -44,11 +52,28 @@ fn a_larger_first_chunk_is_adopted_too() {
     let mut session = server.client().create("up.bin", file.len());
     session.chunk_size = 2 * CHUNK;
     session.total_chunks = 3;
-    assert_eq!(server.client().put_chunk(&session, &file, 0).status_is(200).json()["chunk_size"], 2 * CHUNK);
+    assert_eq!(
+        server
+            .client()
+            .put_chunk(&session, &file, 0)
+            .status_is(200)
+            .json()["chunk_size"],
+        2 * CHUNK
+    );
     assert_expects(server.client().put(&session, 1, &file[..CHUNK]), 2 * CHUNK);
     let _ = server.client().put_chunk(&session, &file, 1).status_is(200);
-    assert_eq!(server.client().put_chunk(&session, &file, 2).status_is(200).json()["completed"], true);
-    assert_eq!(std::fs::read(server.uploads_dir().join("up.bin")).unwrap(), file);
+    assert_eq!(
+        server
+            .client()
+            .put_chunk(&session, &file, 2)
+            .status_is(200)
+            .json()["completed"],
+        true
+    );
+    assert_eq!(
+        std::fs::read(server.uploads_dir().join("up.bin")).unwrap(),
+        file
+    );
 }
 
 #[test]
@@ -68,17 +93,26 @@ fn the_whole_file_is_no_chunk_size() {
     let length = CHUNK + CHUNK / 2;
     let session = server.client().create("all.bin", length);
     assert_expects(server.client().put(&session, 0, &vec![1; length]), CHUNK);
-    assert_expects(server.client().put(&session, 0, &vec![1; length + 1]), CHUNK);
+    assert_expects(
+        server.client().put(&session, 0, &vec![1; length + 1]),
+        CHUNK,
+    );
 }
 
 #[test]
 fn an_agreed_size_is_kept() {
     let server = Server::start("");
-    let request = server.client().create_request("agreed.bin", 10 * CHUNK).header("X-Chunk-Size", (2 * CHUNK).to_string());
+    let request = server
+        .client()
+        .create_request("agreed.bin", 10 * CHUNK)
+        .header("X-Chunk-Size", (2 * CHUNK).to_string());
     let session = server.client().open(&request);
     assert_expects(server.client().put(&session, 0, &[1; CHUNK]), 2 * CHUNK);
     assert_expects(server.client().put(&session, 0, &[1; 3 * CHUNK]), 2 * CHUNK);
-    let _ = server.client().put(&session, 0, &[1; 2 * CHUNK]).status_is(200);
+    let _ = server
+        .client()
+        .put(&session, 0, &[1; 2 * CHUNK])
+        .status_is(200);
 }
 
 #[test]
@@ -114,7 +148,13 @@ fn the_head_of_the_first_chunk_settles_it_for_good() {
     assert_eq!(client.status(&session)["chunk_size"], size);
     drop(connection);
     assert_expects(client.put(&session, 0, &[1; CHUNK]), size);
-    assert_eq!(client.put(&session, 0, &vec![1; size]).status_is(200).json()["chunk_size"], size);
+    assert_eq!(
+        client
+            .put(&session, 0, &vec![1; size])
+            .status_is(200)
+            .json()["chunk_size"],
+        size
+    );
 }
 
 #[test]
@@ -122,7 +162,10 @@ fn a_body_of_unknown_length_adopts_nothing() {
     let server = Server::start("");
     let session = server.client().create("te.bin", 10 * CHUNK);
     for length in [0, 1, CHUNK - 1, CHUNK + 1, 2 * CHUNK] {
-        let request = server.client().chunk_head(&session, 0).chunked(&vec![1; length], 5000);
+        let request = server
+            .client()
+            .chunk_head(&session, 0)
+            .chunked(&vec![1; length], 5000);
         assert_expects(request.send(server.addr()), CHUNK);
     }
     assert_eq!(server.client().status(&session)["chunk_size"], CHUNK);
@@ -137,8 +180,18 @@ fn a_short_chunk_is_no_chunk_and_can_be_sent_properly() {
     assert_expects(server.client().put(&session, 0, &file[..1]), CHUNK);
     assert_expects(server.client().put(&session, 0, &[]), CHUNK);
     assert_eq!(server.client().status(&session)["uploaded_bytes"], 0);
-    assert_eq!(server.client().put_all(&session, &file).status_is(200).json()["completed"], true);
-    assert_eq!(std::fs::read(server.uploads_dir().join("short.bin")).unwrap(), file);
+    assert_eq!(
+        server
+            .client()
+            .put_all(&session, &file)
+            .status_is(200)
+            .json()["completed"],
+        true
+    );
+    assert_eq!(
+        std::fs::read(server.uploads_dir().join("short.bin")).unwrap(),
+        file
+    );
 }
 
 #[test]
@@ -148,10 +201,20 @@ fn the_last_chunk_is_exactly_the_rest() {
     let session = server.client().create("rest.bin", file.len());
     for length in [0, 499, 501, CHUNK] {
         assert_expects(server.client().put(&session, 1, &vec![1; length]), 500);
-        let unsized_body = server.client().chunk_head(&session, 1).chunked(&vec![1; length], 100);
+        let unsized_body = server
+            .client()
+            .chunk_head(&session, 1)
+            .chunked(&vec![1; length], 100);
         assert_expects(unsized_body.send(server.addr()), 500);
     }
-    assert_eq!(server.client().put_all(&session, &file).status_is(200).json()["completed"], true);
+    assert_eq!(
+        server
+            .client()
+            .put_all(&session, &file)
+            .status_is(200)
+            .json()["completed"],
+        true
+    );
 }
 
 #[test]
@@ -161,7 +224,14 @@ fn a_small_file_is_one_exact_chunk() {
     for length in [0, 999, 1001, CHUNK] {
         assert_expects(server.client().put(&session, 0, &vec![1; length]), 1000);
     }
-    assert_eq!(server.client().put(&session, 0, &[1; 1000]).status_is(200).json()["completed"], true);
+    assert_eq!(
+        server
+            .client()
+            .put(&session, 0, &[1; 1000])
+            .status_is(200)
+            .json()["completed"],
+        true
+    );
 }
 
 #[test]
@@ -170,11 +240,17 @@ fn nobody_sends_more_than_was_declared() {
     let session = server.client().create("flood.bin", 10);
     let flood = vec![1; 1 << 20];
     assert_expects(server.client().put(&session, 0, &flood), 10);
-    let unsized_body = server.client().chunk_head(&session, 0).chunked(&flood, 8192);
+    let unsized_body = server
+        .client()
+        .chunk_head(&session, 0)
+        .chunked(&flood, 8192);
     let response = unsized_body.send(server.addr());
     assert!([400, 413].contains(&response.status), "{}", response.status);
     assert_eq!(server.client().status(&session)["uploaded_bytes"], 0);
-    let used: u64 = tree::list(&server.state_dir()).iter().map(|entry| entry.len).sum();
+    let used: u64 = tree::list(&server.state_dir())
+        .iter()
+        .map(|entry| entry.len)
+        .sum();
     assert!(used < 64 * 1024, "{used} bytes on disk");
 }
 
@@ -183,7 +259,15 @@ fn an_endless_body_is_cut_off() {
     let server = Server::start("");
     let session = server.client().create("endless.bin", 10);
     let mut connection = Connection::open(server.addr());
-    connection.write(&server.client().chunk_head(&session, 0).chunked(&[], 1).head()).unwrap();
+    connection
+        .write(
+            &server
+                .client()
+                .chunk_head(&session, 0)
+                .chunked(&[], 1)
+                .head(),
+        )
+        .unwrap();
     let piece = [b"10000\r\n".as_slice(), &[1; 0x10000], b"\r\n"].concat();
     let mut writer = connection.writer();
     let sending = std::thread::spawn(move || {
@@ -192,27 +276,44 @@ fn an_endless_body_is_cut_off() {
             assert!(begin.elapsed() < SOON, "the server never stops taking");
         }
     });
-    let response = connection.response("PUT").expect("an answer while the body still comes");
+    let response = connection
+        .response("PUT")
+        .expect("an answer while the body still comes");
     assert!([400, 413].contains(&response.status), "{}", response.status);
     sending.join().expect("the connection is closed");
     assert_eq!(server.client().status(&session)["uploaded_bytes"], 0);
-    let used: u64 = tree::list(&server.state_dir()).iter().map(|entry| entry.len).sum();
+    let used: u64 = tree::list(&server.state_dir())
+        .iter()
+        .map(|entry| entry.len)
+        .sum();
     assert!(used < 64 * 1024, "{used} bytes on disk");
 }
 
 #[test]
 fn an_empty_file_is_delivered_at_create() {
     let server = Server::start("");
-    let response = server.client().create_request("empty.bin", 0).send(server.addr()).status_is(201);
+    let response = server
+        .client()
+        .create_request("empty.bin", 0)
+        .send(server.addr())
+        .status_is(201);
     let answer = response.json();
     assert_eq!(answer["completed"], true, "{answer}");
     assert_eq!(answer["filename"], "empty.bin");
     assert_eq!(answer["size"], 0);
     assert_eq!(answer["sha256"], data::sha256_hex(b""));
     assert_eq!(answer["handler"]["status"], 201);
-    assert_eq!(std::fs::read(server.uploads_dir().join("empty.bin")).unwrap(), b"");
+    assert_eq!(
+        std::fs::read(server.uploads_dir().join("empty.bin")).unwrap(),
+        b""
+    );
     let id = answer["session_id"].as_str().unwrap();
-    let status = server.client().status_request(id).send(server.addr()).status_is(200).json();
+    let status = server
+        .client()
+        .status_request(id)
+        .send(server.addr())
+        .status_is(200)
+        .json();
     assert_eq!(status["state"], "completed");
     assert_eq!(status["progress"].as_f64(), Some(1.0));
 }
@@ -222,10 +323,15 @@ fn data_of_a_refused_chunk_does_not_stay_on_disk() {
     let server = Server::start("");
     let marker = data::random(5, CHUNK + 1);
     let session = server.client().create("trace.bin", 10 * CHUNK);
-    let request = server.client().chunk_head(&session, 1).chunked(&marker, 4096);
+    let request = server
+        .client()
+        .chunk_head(&session, 1)
+        .chunked(&marker, 4096);
     assert_expects(request.send(server.addr()), CHUNK);
     let _ = server.client().cancel(&session).status_is(204);
     wait::until("nothing is left", SOON, || {
-        tree::files(&server.state_dir()).iter().all(|(_, bytes)| !data::contains(bytes, &marker[..512]))
+        tree::files(&server.state_dir())
+            .iter()
+            .all(|(_, bytes)| !data::contains(bytes, &marker[..512]))
     });
 }

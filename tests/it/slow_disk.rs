@@ -39,10 +39,11 @@ const BLOCKED: Duration = Duration::from_millis(100);
 const MOUNT: &str = r#"
 set -eu
 trap '' INT TERM HUP
+image=$1 mounted=$2 rate=$3
 throttle=/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device
 [ -w "$throttle" ] || { echo "no blkio group here that throttles writes"; exit 1; }
-mkfs.ext4 -q -F "$1"
-loop=$(losetup --find --show "$1")
+mkfs.ext4 -q -F "$image"
+loop=$(losetup --find --show "$image")
 number=$(cat "/sys/block/${loop#/dev/}/dev")
 memory=/sys/class/bdi/$number
 undo() {
@@ -50,15 +51,15 @@ undo() {
     echo "$number 0" > "$throttle"
     echo 0 > "$memory/strict_limit"
     echo 1000000 > "$memory/max_ratio_fine"
-    umount "$2" 2>/dev/null || umount -l "$2"
+    umount "$mounted" || umount -l "$mounted"
     losetup -d "$loop"
 }
 trap undo EXIT
-mount -o noatime "$loop" "$2"
+mount -o noatime "$loop" "$mounted"
 [ -w "$memory/strict_limit" ] || { echo "this kernel has no limit for one disk"; exit 1; }
 echo 1 > "$memory/strict_limit"
-echo "$3" > "$memory/max_bytes"
-echo "$number $3" > "$throttle"
+echo "$rate" > "$memory/max_bytes"
+echo "$number $rate" > "$throttle"
 echo ready
 read -r _ || true
 "#;
@@ -143,6 +144,7 @@ impl Asker {
     /// when the request was due: a server that stands still delays all that fall into that time.
     fn ask(&self, enough: &AtomicBool, stop: &mpsc::Receiver<()>) -> Vec<Duration> {
         let (mut took, mut due) = (Vec::new(), Instant::now());
+        let _in_any_case = Raise(enough);
         loop {
             let _ = self.request.send(self.client.addr()).status_is(self.status);
             took.push(due.elapsed());
@@ -155,6 +157,15 @@ impl Asker {
                 return took;
             }
         }
+    }
+}
+
+/// Raises a flag when it is dropped: nobody waits for a thread that has failed.
+struct Raise<'a>(&'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -207,14 +218,14 @@ fn the_app_answers_while_the_disk_is_slow() {
 
     let server = server_on(&disk.path());
     let client = server.client();
-    // Answered from memory; the list of files needs the disk itself and is only measured.
-    let [health, files] = [Asker::new(client, "/health", 200), Asker::new(client, "/files", 200)];
+    // The app refuses the one from memory; the other needs the disk itself and is only measured.
+    let [memory, files] = [Asker::new(client, "/nothing", 404), Asker::new(client, "/files", 200)];
     let enough = AtomicBool::new(false);
     let ((stop, stopped), (stop_too, stopped_too)) = (mpsc::channel(), mpsc::channel());
-    let [health, files] = std::thread::scope(|scope| {
-        let health = scope.spawn(|| {
+    let [memory, files] = std::thread::scope(|scope| {
+        let memory = scope.spawn(|| {
             let stopped = stopped;
-            health.ask(&enough, &stopped)
+            memory.ask(&enough, &stopped)
         });
         let files = scope.spawn(|| {
             let stopped = stopped_too;
@@ -227,9 +238,9 @@ fn the_app_answers_while_the_disk_is_slow() {
             })).collect();
         uploads.into_iter().for_each(|upload| upload.join().expect("no thread panics"));
         drop((stop, stop_too));
-        [health, files].map(|asker| asker.join().expect("no thread panics"))
+        [memory, files].map(|asker| asker.join().expect("no thread panics"))
     });
-    let _ = p99("GET /files, on the slow disk", files);
-    let p99 = p99("GET /health", health);
+    let _ = p99("GET /files on the slow disk", files);
+    let p99 = p99("GET of the app, beside uploads to a slow disk", memory);
     assert!(p99 <= P99_MAX, "the app stands still while it waits for the disk: p99 {p99:?}");
 }

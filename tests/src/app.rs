@@ -35,7 +35,9 @@ pub struct App {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,7 +65,14 @@ impl App {
         let config = placed(config, dir.path());
         let hooks: Hooks = Arc::new(hooks);
         let (runtime, addr) = launch(&config, &script, &hooks);
-        Self { runtime: Some(runtime), addr, script, config, hooks, dir }
+        Self {
+            runtime: Some(runtime),
+            addr,
+            script,
+            config,
+            hooks,
+            dir,
+        }
     }
 
     /// Ends every task of the app where it stands, then serves `script` on the same
@@ -139,9 +148,15 @@ pub fn placed(config: Config, dir: &Path) -> Config {
 
 fn launch(config: &Config, script: &Script, hooks: &Hooks) -> (Runtime, SocketAddr) {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = builder
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let serving = serve(config.text(), script.clone(), Arc::clone(hooks));
-    let addr = runtime.block_on(serving).unwrap_or_else(|error| panic!("the app does not start: {error}"));
+    let addr = runtime
+        .block_on(serving)
+        .unwrap_or_else(|error| panic!("the app does not start: {error}"));
     (runtime, addr)
 }
 

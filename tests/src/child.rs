@@ -43,9 +43,15 @@ impl ChildApp {
     pub fn start(test: &str, config: Config, behaviour: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = app::placed(config, dir.path());
-        std::fs::write(dir.path().join("config.toml"), config.text()).expect("the configuration is written");
+        std::fs::write(dir.path().join("config.toml"), config.text())
+            .expect("the configuration is written");
         let (process, addr) = launch(test, dir.path(), behaviour);
-        Self { process, addr, test: test.to_owned(), dir }
+        Self {
+            process,
+            addr,
+            test: test.to_owned(),
+            dir,
+        }
     }
 
     /// `SIGKILL`, then starts again on the same directory with another behaviour.
@@ -69,8 +75,13 @@ impl ChildApp {
     #[must_use]
     pub fn calls(&self) -> Vec<(String, String)> {
         let text = std::fs::read_to_string(self.dir.path().join("calls")).unwrap_or_default();
-        let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        whole.filter_map(|line| line.split_once(' ')).map(|(key, sum)| (key.to_owned(), sum.to_owned())).collect()
+        let whole = text
+            .split_inclusive('\n')
+            .filter_map(|line| line.strip_suffix('\n'));
+        whole
+            .filter_map(|line| line.split_once(' '))
+            .map(|(key, sum)| (key.to_owned(), sum.to_owned()))
+            .collect()
     }
 
     /// Where the sessions live.
@@ -83,9 +94,13 @@ impl ChildApp {
 fn launch(test: &str, dir: &Path, behaviour: &str) -> (Process, SocketAddr) {
     std::fs::write(dir.join("behaviour"), behaviour).expect("the behaviour is written");
     let mut command = Command::new(std::env::current_exe().expect("a path"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ASKED, dir);
+    command
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(ASKED, dir);
     let mut process = Process::spawn(&mut command);
-    let addr = process.address(SOON).unwrap_or_else(|logs| panic!("no child: {logs}"));
+    let addr = process
+        .address(SOON)
+        .unwrap_or_else(|logs| panic!("no child: {logs}"));
     (process, addr)
 }
 
@@ -94,7 +109,9 @@ fn launch(test: &str, dir: &Path, behaviour: &str) -> (Process, SocketAddr) {
 /// # Panics
 /// When the app cannot be served.
 pub fn serve_if_asked() {
-    let Some(dir) = std::env::var_os(ASKED).map(PathBuf::from) else { return };
+    let Some(dir) = std::env::var_os(ASKED).map(PathBuf::from) else {
+        return;
+    };
     let config = std::fs::read_to_string(dir.join("config.toml")).expect("a configuration");
     let behaviour = std::fs::read_to_string(dir.join("behaviour")).expect("a behaviour");
     let script = Script::new(move |call| {
@@ -106,9 +123,13 @@ pub fn serve_if_asked() {
     });
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let addr = app::serve(config, script, Arc::new(|layer| layer)).await.expect("the app starts");
+        let addr = app::serve(config, script, Arc::new(|layer| layer))
+            .await
+            .expect("the app starts");
         let line = format!("\nlistening on http://{addr}\n");
-        std::io::stdout().write_all(line.as_bytes()).expect("the parent listens");
+        std::io::stdout()
+            .write_all(line.as_bytes())
+            .expect("the parent listens");
         std::future::pending::<()>().await;
     });
 }
@@ -116,6 +137,10 @@ pub fn serve_if_asked() {
 fn remember(dir: &Path, call: &Call) {
     let key = call.header("idempotency-key").unwrap_or("none");
     let line = format!("{key} {}\n", data::sha256_hex(&call.body));
-    let mut calls = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("calls")).expect("a file");
+    let mut calls = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("calls"))
+        .expect("a file");
     calls.write_all(line.as_bytes()).expect("a line");
 }

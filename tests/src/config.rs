@@ -67,7 +67,10 @@ impl Config {
     /// This configuration with the string `table.key` set.
     #[must_use]
     pub fn set(mut self, table: &str, key: &str, value: &str) -> Self {
-        let slot = self.0.entry(table).or_insert_with(|| Value::Table(Table::new()));
+        let slot = self
+            .0
+            .entry(table)
+            .or_insert_with(|| Value::Table(Table::new()));
         if let Value::Table(inner) = slot {
             inner.insert(key.to_owned(), Value::String(value.to_owned()));
         }

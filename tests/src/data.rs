@@ -66,5 +66,8 @@ pub fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 #[must_use]
 pub fn count(haystack: &[u8], needle: &[u8]) -> usize {
     assert!(!needle.is_empty(), "an empty needle is everywhere");
-    haystack.windows(needle.len()).filter(|at| *at == needle).count()
+    haystack
+        .windows(needle.len())
+        .filter(|at| *at == needle)
+        .count()
 }

@@ -36,7 +36,11 @@ impl Part {
                 plain => out.push(plain),
             }
         }
-        Some(out.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n"))
+        Some(
+            out.replace("%22", "\"")
+                .replace("%0D", "\r")
+                .replace("%0A", "\n"),
+        )
     }
 }
 
@@ -46,11 +50,19 @@ impl Part {
 /// When it is not `multipart/form-data` with a boundary.
 #[must_use]
 pub fn boundary(content_type: &str) -> String {
-    let (kind, rest) = content_type.split_once(';').expect("a media type with parameters");
+    let (kind, rest) = content_type
+        .split_once(';')
+        .expect("a media type with parameters");
     assert_eq!(kind.trim().to_ascii_lowercase(), "multipart/form-data");
-    let value = rest.trim().strip_prefix("boundary=").expect("a boundary and nothing else");
+    let value = rest
+        .trim()
+        .strip_prefix("boundary=")
+        .expect("a boundary and nothing else");
     let value = value.trim_matches('"').to_owned();
-    assert!((1..=70).contains(&value.len()), "RFC 2046 allows 1 to 70 characters: {value:?}");
+    assert!(
+        (1..=70).contains(&value.len()),
+        "RFC 2046 allows 1 to 70 characters: {value:?}"
+    );
     value
 }
 
@@ -63,7 +75,9 @@ pub fn parse(content_type: &str, body: &[u8]) -> Vec<Part> {
     let boundary = boundary(content_type);
     let first = format!("--{boundary}\r\n");
     let between = format!("\r\n--{boundary}");
-    let mut rest = body.strip_prefix(first.as_bytes()).expect("the body starts with its boundary");
+    let mut rest = body
+        .strip_prefix(first.as_bytes())
+        .expect("the body starts with its boundary");
     let mut parts = Vec::new();
     loop {
         let end = find(rest, between.as_bytes()).expect("a boundary ends the part");
@@ -72,10 +86,16 @@ pub fn parse(content_type: &str, body: &[u8]) -> Vec<Part> {
         if rest == b"--\r\n" || rest == b"--" {
             break;
         }
-        rest = rest.strip_prefix(b"\r\n").expect("a boundary ends its line");
+        rest = rest
+            .strip_prefix(b"\r\n")
+            .expect("a boundary ends its line");
     }
     let seen = data::count(body, format!("--{boundary}").as_bytes());
-    assert_eq!(seen, parts.len() + 1, "the boundary does not occur inside a part");
+    assert_eq!(
+        seen,
+        parts.len() + 1,
+        "the boundary does not occur inside a part"
+    );
     parts
 }
 
@@ -86,7 +106,10 @@ fn part(bytes: &[u8]) -> Part {
         let (name, value) = line.split_once(':').expect("a header line has a colon");
         (name.to_ascii_lowercase(), value.trim().to_owned())
     });
-    Part { headers: headers.collect(), body: bytes[split + 4..].to_vec() }
+    Part {
+        headers: headers.collect(),
+        body: bytes[split + 4..].to_vec(),
+    }
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

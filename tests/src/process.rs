@@ -27,12 +27,22 @@ impl Process {
     /// When it cannot be started.
     #[must_use]
     pub fn spawn(command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let logs = Arc::new(Mutex::new(String::new()));
         let out = capture(child.stdout.take().expect("a pipe"), &logs);
         let err = capture(child.stderr.take().expect("a pipe"), &logs);
-        Self { child, logs, readers: vec![out, err], exit: None }
+        Self {
+            child,
+            logs,
+            readers: vec![out, err],
+            exit: None,
+        }
     }
 
     /// Waits for the line that names the address.
@@ -123,7 +133,10 @@ impl Drop for Process {
             let logs = self.logs();
             let from = logs.len().saturating_sub(4000);
             let tail = logs.get(from..).unwrap_or(&logs);
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("--- the server's log ends with\n{tail}\n").as_bytes());
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("--- the server's log ends with\n{tail}\n").as_bytes(),
+            );
         }
     }
 }
@@ -133,9 +146,14 @@ fn capture(pipe: impl Read + Send + 'static, logs: &Arc<Mutex<String>>) -> JoinH
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        while reader
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|count| count > 0)
+        {
             let text = String::from_utf8_lossy(&line).into_owned();
-            logs.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+            logs.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push_str(&text);
             line.clear();
         }
     })
@@ -148,7 +166,9 @@ fn address_in(text: &str) -> Option<SocketAddr> {
     while let Some(at) = whole[from..].find("http://127.0.0.1:") {
         let start = from + at + "http://".len();
         let rest = &whole[start..];
-        let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'))
+            .unwrap_or(rest.len());
         let parsed: Option<SocketAddr> = rest[..end].trim_end_matches(['.', ':']).parse().ok();
         if let Some(found) = parsed.filter(|found| found.port() != 0) {
             return Some(found);

@@ -42,7 +42,11 @@ impl Call {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next()?;
-        assert!(values.next().is_none(), "{name} comes twice: {:?}", self.headers);
+        assert!(
+            values.next().is_none(),
+            "{name} comes twice: {:?}",
+            self.headers
+        );
         Some(first.to_str().expect("text"))
     }
 }
@@ -62,7 +66,11 @@ impl Answer {
     /// A status with a text.
     #[must_use]
     pub fn text(status: u16, body: &str) -> Self {
-        Self { status, headers: vec![("content-type", "text/plain".to_owned())], body: body.into() }
+        Self {
+            status,
+            headers: vec![("content-type", "text/plain".to_owned())],
+            body: body.into(),
+        }
     }
 
     /// Adds a header line.
@@ -139,7 +147,11 @@ impl Script {
     /// `behaviour` says.
     #[must_use]
     pub fn new(behaviour: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
-        Self { behaviour: Arc::new(behaviour), calls: Arc::default(), ready: false }
+        Self {
+            behaviour: Arc::new(behaviour),
+            calls: Arc::default(),
+            ready: false,
+        }
     }
 
     /// A handler that always answers the same.
@@ -158,13 +170,19 @@ impl Script {
     /// The calls so far.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// How many calls there were.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// The only call.
@@ -187,7 +205,14 @@ impl Script {
         let call = {
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
-            let call = Call { index: calls.len(), method, uri, headers, body, broken };
+            let call = Call {
+                index: calls.len(),
+                method,
+                uri,
+                headers,
+                body,
+                broken,
+            };
             calls.push(call.clone());
             call
         };
@@ -224,13 +249,19 @@ where
 impl Clone for Script {
     /// A clone shares the memory and has to be asked anew whether it is ready.
     fn clone(&self) -> Self {
-        Self { behaviour: Arc::clone(&self.behaviour), calls: Arc::clone(&self.calls), ready: false }
+        Self {
+            behaviour: Arc::clone(&self.behaviour),
+            calls: Arc::clone(&self.calls),
+            ready: false,
+        }
     }
 }
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Script").field("calls", &self.count()).finish_non_exhaustive()
+        f.debug_struct("Script")
+            .field("calls", &self.count())
+            .finish_non_exhaustive()
     }
 }
 

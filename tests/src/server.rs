@@ -21,7 +21,7 @@ pub const END_LIMIT: Duration = Duration::from_secs(45);
 
 /// A running server.
 ///
-/// `root/work` is its working directory; nothing else may ever appear in `root`.
+/// `root/cwd` is its working directory; nothing else may ever appear in `root`.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
@@ -47,12 +47,21 @@ impl Server {
     #[must_use]
     pub fn with(config: &Config) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let work = root.path().join("work");
+        let work = root.path().join("cwd");
         std::fs::create_dir(&work).expect("a working directory");
         for _ in 0..20 {
-            let config = config.clone().set("server", "bind", &free_address().to_string());
+            let config = config
+                .clone()
+                .set("server", "bind", &free_address().to_string());
             match launch(&work, &config) {
-                Ok((process, addr)) => return Self { process, addr, config, root },
+                Ok((process, addr)) => {
+                    return Self {
+                        process,
+                        addr,
+                        config,
+                        root,
+                    };
+                }
                 Err(logs) if logs.to_lowercase().contains("in use") => {}
                 Err(logs) => panic!("the server did not start: {logs}"),
             }
@@ -68,7 +77,9 @@ impl Server {
     #[must_use]
     pub fn refused(config: &Config) -> (ExitStatus, String) {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let config = config.clone().set("server", "bind", &free_address().to_string());
+        let config = config
+            .clone()
+            .set("server", "bind", &free_address().to_string());
         match launch(root.path(), &config) {
             Ok((process, _)) => panic!("the server started:\n{}", process.logs()),
             Err(logs) => (ExitStatus::default(), logs),
@@ -82,7 +93,8 @@ impl Server {
     /// When it does not come up.
     pub fn restart(&mut self) {
         self.process.kill9();
-        let (process, addr) = launch(&self.work(), &self.config).unwrap_or_else(|logs| panic!("no restart: {logs}"));
+        let (process, addr) =
+            launch(&self.work(), &self.config).unwrap_or_else(|logs| panic!("no restart: {logs}"));
         self.process = process;
         self.addr = addr;
     }
@@ -91,7 +103,10 @@ impl Server {
     /// prints its address.
     #[must_use]
     pub fn rival(&self) -> Process {
-        let config = self.config.clone().set("server", "bind", &free_address().to_string());
+        let config = self
+            .config
+            .clone()
+            .set("server", "bind", &free_address().to_string());
         let path = self.root.path().join("rival.toml");
         std::fs::write(&path, config.text()).expect("the configuration is written");
         Process::spawn(&mut command(&self.work(), &path))
@@ -151,7 +166,7 @@ impl Server {
     /// Its working directory.
     #[must_use]
     pub fn work(&self) -> PathBuf {
-        self.root.path().join("work")
+        self.root.path().join("cwd")
     }
 
     /// Where the sessions live.
@@ -174,7 +189,9 @@ impl Server {
     #[must_use]
     pub fn memory(&self, line: &str) -> u64 {
         let text = self.proc_file("status");
-        let found = text.lines().find_map(|known| known.strip_prefix(line)?.strip_prefix(':'));
+        let found = text
+            .lines()
+            .find_map(|known| known.strip_prefix(line)?.strip_prefix(':'));
         let kib = found.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
         kib.expect("a line in kB") * 1024
     }
@@ -209,7 +226,9 @@ impl Server {
     /// When the process is gone.
     #[must_use]
     pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process lives").count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("the process lives")
+            .count()
     }
 
     fn proc_file(&self, name: &str) -> String {
@@ -245,9 +264,19 @@ fn build() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace);
-    command.args(["build", "--release", "-p", "steadfast-server", "--message-format=json"]);
+    command.args([
+        "build",
+        "--release",
+        "-p",
+        "steadfast-server",
+        "--message-format=json",
+    ]);
     let output = command.output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
     let found = lines.lines().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;

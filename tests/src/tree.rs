@@ -27,10 +27,14 @@ pub fn list(root: &Path) -> Vec<Entry> {
 }
 
 fn walk(root: &Path, at: &Path, found: &mut Vec<Entry>) {
-    let Ok(entries) = std::fs::read_dir(at) else { return };
+    let Ok(entries) = std::fs::read_dir(at) else {
+        return;
+    };
     for entry in entries.flatten() {
         let path = entry.path();
-        let Ok(meta) = path.symlink_metadata() else { continue };
+        let Ok(meta) = path.symlink_metadata() else {
+            continue;
+        };
         found.push(Entry {
             path: path.strip_prefix(root).unwrap_or(&path).to_owned(),
             mode: meta.permissions().mode() & 0o7777,
@@ -47,21 +51,32 @@ fn walk(root: &Path, at: &Path, found: &mut Vec<Entry>) {
 #[must_use]
 pub fn files(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let files = list(root).into_iter().filter(|entry| !entry.is_dir);
-    files.filter_map(|entry| Some((entry.path.clone(), std::fs::read(root.join(&entry.path)).ok()?))).collect()
+    files
+        .filter_map(|entry| {
+            Some((
+                entry.path.clone(),
+                std::fs::read(root.join(&entry.path)).ok()?,
+            ))
+        })
+        .collect()
 }
 
 /// The files below `root` whose content is exactly `bytes`.
 #[must_use]
 pub fn holding(root: &Path, bytes: &[u8]) -> Vec<PathBuf> {
-    let same = files(root).into_iter().filter(|(_, content)| content == bytes);
+    let same = files(root)
+        .into_iter()
+        .filter(|(_, content)| content == bytes);
     same.map(|(path, _)| path).collect()
 }
 
 /// The largest file below `root` whose name ends in `suffix`.
 #[must_use]
 pub fn largest(root: &Path, suffix: &str) -> Option<PathBuf> {
-    let named = list(root).into_iter().filter(|entry| {
-        !entry.is_dir && entry.path.to_string_lossy().ends_with(suffix)
-    });
-    named.max_by_key(|entry| entry.len).map(|entry| root.join(entry.path))
+    let named = list(root)
+        .into_iter()
+        .filter(|entry| !entry.is_dir && entry.path.to_string_lossy().ends_with(suffix));
+    named
+        .max_by_key(|entry| entry.len)
+        .map(|entry| root.join(entry.path))
 }

@@ -39,11 +39,21 @@ impl Session {
     #[must_use]
     pub fn from_answer(answer: Value) -> Self {
         let number = |name: &str| {
-            let found = answer[name].as_u64().unwrap_or_else(|| panic!("no {name}: {answer}"));
+            let found = answer[name]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no {name}: {answer}"));
             usize::try_from(found).expect("fits")
         };
-        let id = answer["session_id"].as_str().expect("a session id").to_owned();
-        Self { id, chunk_size: number("chunk_size"), total_chunks: number("total_chunks"), answer }
+        let id = answer["session_id"]
+            .as_str()
+            .expect("a session id")
+            .to_owned();
+        Self {
+            id,
+            chunk_size: number("chunk_size"),
+            total_chunks: number("total_chunks"),
+            answer,
+        }
     }
 
     /// The bytes of chunk `index` of `file`.
@@ -80,7 +90,9 @@ impl Client {
     #[must_use]
     pub fn create_request(&self, name: &str, size: usize) -> Request {
         let request = Request::new("POST", CHUNKED).header("X-Filename", name);
-        request.header("X-Total-Size", size.to_string()).header("X-Signature", sign(CHUNKED))
+        request
+            .header("X-Total-Size", size.to_string())
+            .header("X-Signature", sign(CHUNKED))
     }
 
     /// Creates a session.
@@ -111,7 +123,9 @@ impl Client {
     /// A chunk's request.
     #[must_use]
     pub fn chunk_request(&self, session: &Session, index: usize, bytes: &[u8]) -> Request {
-        let typed = self.chunk_head(session, index).header("Content-Type", "application/octet-stream");
+        let typed = self
+            .chunk_head(session, index)
+            .header("Content-Type", "application/octet-stream");
         typed.body(bytes)
     }
 
@@ -160,7 +174,10 @@ impl Client {
     /// When it is not a 200.
     #[must_use]
     pub fn status(&self, session: &Session) -> Value {
-        self.status_request(&session.id).send(self.addr).status_is(200).json()
+        self.status_request(&session.id)
+            .send(self.addr)
+            .status_is(200)
+            .json()
     }
 
     /// The `state` of a session.
@@ -169,7 +186,10 @@ impl Client {
     /// When status is not a 200 with a state.
     #[must_use]
     pub fn state(&self, session: &Session) -> String {
-        self.status(session)["state"].as_str().expect("a state").to_owned()
+        self.status(session)["state"]
+            .as_str()
+            .expect("a state")
+            .to_owned()
     }
 
     /// Polls status until the session is in `state`, and returns that status.
@@ -187,6 +207,8 @@ impl Client {
     /// Cancels a session.
     #[must_use]
     pub fn cancel(&self, session: &Session) -> Response {
-        Request::new("DELETE", CHUNKED).header("X-Upload-Session-ID", &session.id).send(self.addr)
+        Request::new("DELETE", CHUNKED)
+            .header("X-Upload-Session-ID", &session.id)
+            .send(self.addr)
     }
 }

@@ -3,3 +3,6 @@
 mod budget;
 
 pub use budget::{Allowance, Budget, Full, Request};
+
+#[cfg(test)]
+mod tests;

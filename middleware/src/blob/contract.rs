@@ -21,6 +21,9 @@ pub trait Blobs: Send + Sync + 'static {
     /// preallocated.
     fn open(&self, key: UploadKey) -> BoxFuture<'_, io::Result<Arc<dyn Blob>>>;
 
+    /// Names every upload that has bytes here, in no order.
+    fn list(&self) -> BoxFuture<'_, io::Result<Vec<UploadKey>>>;
+
     /// Forgets the bytes of an upload; no error when there are none.
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, io::Result<()>>;
 

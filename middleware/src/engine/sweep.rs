@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,19 @@ use crate::upload::{Record, Timestamp, UploadKey};
 const IDLE: Duration = Duration::from_secs(30);
 
 impl Engine {
+    /// Removes bytes of which no session is left: those of sessions that lived in the memory of
+    /// an earlier process.
+    pub async fn remove_orphans(&self) -> io::Result<()> {
+        for key in self.blobs.list().await? {
+            // A log that cannot be read is not an absent one.
+            if let Ok(None) = self.store.read(key).await {
+                self.blobs.remove(key).await?;
+                tracing::info!(%key, "removed bytes that belong to no upload");
+            }
+        }
+        Ok(())
+    }
+
     /// Counts the uploads an earlier process left behind, and hands over those that wait for it
     /// where `deliver` says to whom. Answers how many wait.
     pub async fn recover(self: &Arc<Self>, deliver: Option<&Arc<dyn Deliver>>) -> usize {

@@ -12,3 +12,6 @@ mod template;
 pub use body::HandoffBody;
 pub use capture::capture;
 pub use template::Template;
+
+#[cfg(test)]
+mod tests;

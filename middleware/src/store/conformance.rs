@@ -44,11 +44,20 @@ every_store! {
 
 async fn on_disk(inline_max: usize, check: impl AsyncFnOnce(&dyn Store)) {
     let dir = tempfile::tempdir().unwrap();
-    check(&Disk::new(dir.path().to_owned(), Arc::new(Pace::new(inline_max)))).await;
+    check(&Disk::new(
+        dir.path().to_owned(),
+        Arc::new(Pace::new(inline_max)),
+    ))
+    .await;
 }
 
 fn received(start: u64) -> Entry {
-    Entry::Received { start, len: 10, crc: 7, at: Timestamp(2_000) }
+    Entry::Received {
+        start,
+        len: 10,
+        crc: 7,
+        at: Timestamp(2_000),
+    }
 }
 
 /// A whole life of an upload of 20 bytes, without its header.
@@ -58,13 +67,25 @@ fn life() -> Vec<Entry> {
         Entry::ChunkSize { bytes: 10 },
         received(10),
         received(0),
-        Entry::Withdrawn { start: 0, len: 10, at },
+        Entry::Withdrawn {
+            start: 0,
+            len: 10,
+            at,
+        },
         received(0),
         Entry::Sealed { at },
         Entry::HandoffBegun { at },
-        Entry::HandoffFailed { failure: Failure::Answered(answer(503)), at },
+        Entry::HandoffFailed {
+            failure: Failure::Answered(answer(503)),
+            at,
+        },
         Entry::HandoffBegun { at },
-        Entry::HandoffEnded { answer: Some(answer(201)), name: None, sha256: None, at },
+        Entry::HandoffEnded {
+            answer: Some(answer(201)),
+            name: None,
+            sha256: None,
+            at,
+        },
     ]
 }
 
@@ -103,7 +124,11 @@ pub(crate) async fn entries_survive_reopening(store: &dyn Store) {
     for (number, entry) in life.iter().enumerate() {
         let opened = store.open(key(1)).await.unwrap().unwrap();
         assert_eq!(opened.record.revision, number as u64 + 1);
-        opened.log.append(number as u64 + 1, vec![entry.clone()]).await.unwrap();
+        opened
+            .log
+            .append(number as u64 + 1, vec![entry.clone()])
+            .await
+            .unwrap();
         assert_holds(store, key(1), &life[..=number]).await;
     }
     // All in one append, and one log kept open, lead to the same.
@@ -120,7 +145,10 @@ pub(crate) async fn a_wrong_revision_is_a_conflict_and_adds_nothing(store: &dyn 
     log.append(1, vec![received(0)]).await.unwrap();
     for wrong in [0, 1, 3, u64::MAX] {
         let refused = log.append(wrong, vec![received(10)]).await;
-        assert!(matches!(refused, Err(StoreError::Conflict)), "{wrong}: {refused:?}");
+        assert!(
+            matches!(refused, Err(StoreError::Conflict)),
+            "{wrong}: {refused:?}"
+        );
         assert_holds(store, key(1), &[received(0)]).await;
     }
     log.append(2, vec![received(10)]).await.unwrap();
@@ -131,7 +159,10 @@ pub(crate) async fn nothing_appended_is_nothing_changed(store: &dyn Store) {
     store.create(key(1), header(20)).await.unwrap();
     let log = store.open(key(1)).await.unwrap().unwrap().log;
     log.append(1, Vec::new()).await.unwrap();
-    assert!(matches!(log.append(2, Vec::new()).await, Err(StoreError::Conflict)));
+    assert!(matches!(
+        log.append(2, Vec::new()).await,
+        Err(StoreError::Conflict)
+    ));
     assert_holds(store, key(1), &[]).await;
     log.append(1, vec![received(0)]).await.unwrap();
     assert_holds(store, key(1), &[received(0)]).await;
@@ -167,7 +198,10 @@ pub(crate) async fn uploads_do_not_know_each_other(store: &dyn Store) {
         store.create(key(number), header(20)).await.unwrap();
     }
     let second = store.open(key(2)).await.unwrap().unwrap().log;
-    second.append(1, vec![received(0), received(10)]).await.unwrap();
+    second
+        .append(1, vec![received(0), received(10)])
+        .await
+        .unwrap();
     store.remove(key(1)).await.unwrap();
     assert!(store.read(key(1)).await.unwrap().is_none());
     assert_holds(store, key(2), &[received(0), received(10)]).await;
@@ -185,8 +219,16 @@ pub(crate) async fn every_upload_is_listed_with_its_last_change(store: &dyn Stor
     log.append(1, vec![received(0)]).await.unwrap();
     let mut listed = store.list().await.unwrap();
     let after = Timestamp::from(SystemTime::now() + Duration::from_millis(100));
-    assert!(listed.iter().all(|upload| (before..=after).contains(&upload.changed)), "{listed:?}");
+    assert!(
+        listed
+            .iter()
+            .all(|upload| (before..=after).contains(&upload.changed)),
+        "{listed:?}"
+    );
     keys.sort();
     listed.sort_by_key(|upload| upload.key);
-    assert_eq!(listed.iter().map(|upload| upload.key).collect::<Vec<_>>(), keys);
+    assert_eq!(
+        listed.iter().map(|upload| upload.key).collect::<Vec<_>>(),
+        keys
+    );
 }

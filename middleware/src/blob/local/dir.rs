@@ -49,6 +49,17 @@ impl StateDir {
         })
     }
 
+    /// Makes a directory in it for bytes whose sessions end with this process, apart from those
+    /// that outlive it: an absent session means nothing there.
+    ///
+    /// # Errors
+    /// Those of the filesystem.
+    pub fn volatile(&self) -> io::Result<PathBuf> {
+        let path = self.path.join("volatile");
+        DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+        Ok(path)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -17,6 +17,8 @@ use super::contract::{Blob, Blobs, BoxFuture, Publish};
 use crate::pace::Pace;
 use crate::upload::{FileName, UploadKey};
 
+const SUFFIX: &str = ".data";
+
 /// Bytes in a directory of this machine.
 #[derive(Clone, Debug)]
 pub struct Local {
@@ -32,7 +34,7 @@ impl Local {
     }
 
     fn path(&self, key: UploadKey) -> PathBuf {
-        self.dir.join(format!("{key}.data"))
+        self.dir.join(format!("{key}{SUFFIX}"))
     }
 }
 
@@ -45,6 +47,19 @@ impl Blobs for Local {
             options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
             let blob: Arc<dyn Blob> = Arc::new(LocalFile::new(options.open(path)?, pace));
             Ok(blob)
+        })
+    }
+
+    fn list(&self) -> BoxFuture<'_, io::Result<Vec<UploadKey>>> {
+        let dir = Arc::clone(&self.dir);
+        blocking(move || {
+            let mut keys = Vec::new();
+            for entry in std::fs::read_dir(dir.as_path())? {
+                let name = entry?.file_name();
+                let key = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+                keys.extend(key.and_then(|key| key.parse::<UploadKey>().ok()));
+            }
+            Ok(keys)
         })
     }
 

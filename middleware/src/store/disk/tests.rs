@@ -17,7 +17,12 @@ use crate::upload::{Failure, Timestamp};
 /// Entries after the header, of every kind but a cancel, for a file of 30 bytes.
 fn life() -> Vec<Entry> {
     let at = Timestamp(3_000);
-    let received = |start| Entry::Received { start, len: 10, crc: 0xdead_beef, at };
+    let received = |start| Entry::Received {
+        start,
+        len: 10,
+        crc: 0xdead_beef,
+        at,
+    };
     let ended = Entry::HandoffEnded {
         answer: Some(answer(201)),
         name: Some(crate::upload::FileName::parse("a (1).bin").unwrap()),
@@ -29,13 +34,23 @@ fn life() -> Vec<Entry> {
         received(20),
         received(0),
         received(10),
-        Entry::Withdrawn { start: 0, len: 10, at },
+        Entry::Withdrawn {
+            start: 0,
+            len: 10,
+            at,
+        },
         received(0),
         Entry::Sealed { at },
         Entry::HandoffBegun { at },
-        Entry::HandoffFailed { failure: Failure::Answered(answer(503)), at },
+        Entry::HandoffFailed {
+            failure: Failure::Answered(answer(503)),
+            at,
+        },
         Entry::HandoffBegun { at },
-        Entry::HandoffFailed { failure: Failure::TimedOut, at },
+        Entry::HandoffFailed {
+            failure: Failure::TimedOut,
+            at,
+        },
         Entry::HandoffBegun { at },
         ended,
     ]
@@ -89,14 +104,20 @@ impl Sample {
 fn folded(entries: usize) -> String {
     let created = Entry::Created(header(30));
     let entries = life().into_iter().take(entries);
-    format!("{:?}", Record::replay(std::iter::once(created).chain(entries)).unwrap())
+    format!(
+        "{:?}",
+        Record::replay(std::iter::once(created).chain(entries)).unwrap()
+    )
 }
 
 fn opened(path: &Path) -> Option<(String, LogFile)> {
     let read = file::read(path).unwrap();
     let opened = LogFile::open(path).unwrap();
     let shown = read.map(|record| format!("{record:?}"));
-    assert_eq!(shown, opened.as_ref().map(|(record, _)| format!("{record:?}")));
+    assert_eq!(
+        shown,
+        opened.as_ref().map(|(record, _)| format!("{record:?}"))
+    );
     opened.map(|(record, log)| (format!("{record:?}"), log))
 }
 
@@ -109,7 +130,9 @@ fn is_damaged(path: &Path) -> bool {
 
 /// After a cut, the log goes on where it was cut, and what is added then survives.
 fn assert_goes_on(path: &Path, log: &LogFile, entries: usize) {
-    let Some(next) = life().into_iter().nth(entries) else { return };
+    let Some(next) = life().into_iter().nth(entries) else {
+        return;
+    };
     log.append(entries as u64 + 1, &[next]).unwrap();
     assert_eq!(opened(path).unwrap().0, folded(entries + 1));
 }
@@ -158,7 +181,11 @@ fn a_log_cut_at_any_byte_holds_the_entries_before_the_cut() {
         };
         assert_eq!(record, folded(frames - 1), "cut at {cut}");
         let len = fs::metadata(&path).unwrap().len() as usize;
-        assert_eq!(len, sample.ends[frames - 1], "the torn tail is cut, and nothing else");
+        assert_eq!(
+            len,
+            sample.ends[frames - 1],
+            "the torn tail is cut, and nothing else"
+        );
         assert_goes_on(&path, &log, frames - 1);
     }
 }
@@ -168,7 +195,13 @@ fn a_log_cut_at_any_byte_holds_the_entries_before_the_cut() {
 fn a_tail_that_is_no_entry_is_cut() {
     let sample = Sample::new();
     let text = b"{\"sealed\":{\"at\":3000}}".repeat(20);
-    for tail in [vec![0; 1], vec![0; 4096], vec![0xff; 100], vec![1; 3000], text] {
+    for tail in [
+        vec![0; 1],
+        vec![0; 4096],
+        vec![0xff; 100],
+        vec![1; 3000],
+        text,
+    ] {
         for frames in [1, 3, sample.ends.len()] {
             let path = sample.with(&[&sample.bytes[..sample.ends[frames - 1]], &tail].concat());
             let (record, log) = opened(&path).unwrap();
@@ -227,7 +260,11 @@ fn a_log_of_another_salt_is_damaged() {
 fn damage_with_good_entries_behind_it_is_told_and_changes_nothing() {
     let sample = Sample::new();
     for frame in 0..sample.last() {
-        let start = if frame == 0 { PREFIX_LEN } else { sample.ends[frame - 1] };
+        let start = if frame == 0 {
+            PREFIX_LEN
+        } else {
+            sample.ends[frame - 1]
+        };
         for fill in [0x00, 0xff] {
             let mut bytes = sample.bytes.clone();
             bytes[start..sample.ends[frame]].fill(fill);
@@ -271,7 +308,8 @@ fn entries_that_cannot_follow_each_other_are_damage() {
     let sample = Sample::new();
     let path = sample.with(&sample.bytes[..sample.ends[0]]);
     let (_, log) = LogFile::open(&path).unwrap().unwrap();
-    log.append(1, &[Entry::Sealed { at: Timestamp(1) }]).unwrap();
+    log.append(1, &[Entry::Sealed { at: Timestamp(1) }])
+        .unwrap();
     assert!(is_damaged(&path));
 }
 
@@ -283,7 +321,10 @@ fn an_entry_too_long_to_be_read_is_not_written() {
     too_long.body = vec![0; 1 << 20];
     let (_, log) = LogFile::open(&sample.path()).unwrap().unwrap();
     let failure = Failure::Answered(too_long);
-    let entry = Entry::HandoffFailed { failure, at: Timestamp(1) };
+    let entry = Entry::HandoffFailed {
+        failure,
+        at: Timestamp(1),
+    };
     assert!(log.append(sample.ends.len() as u64, &[entry]).is_err());
 }
 
@@ -294,8 +335,13 @@ fn the_longest_answer_that_is_stored_fits() {
     let (_, log) = LogFile::open(&path).unwrap().unwrap();
     let mut longest = answer(200);
     longest.body = vec![0xff; 64 * 1024];
-    longest.headers.push(("location".to_owned(), "ÿ".repeat(64 * 1024)));
-    let entry = Entry::HandoffFailed { failure: Failure::Answered(longest.clone()), at: Timestamp(1) };
+    longest
+        .headers
+        .push(("location".to_owned(), "ÿ".repeat(64 * 1024)));
+    let entry = Entry::HandoffFailed {
+        failure: Failure::Answered(longest.clone()),
+        at: Timestamp(1),
+    };
     log.append(9, &[entry]).unwrap();
     let record = file::read(&path).unwrap().unwrap();
     assert_eq!(record.failure.as_deref(), Some(&Failure::Answered(longest)));
@@ -312,7 +358,10 @@ async fn a_log_belongs_to_its_owner_alone() {
     let (dir, disk) = disk();
     disk.create(key(1), header(10)).await.unwrap();
     let path = dir.path().join(format!("{}.log", key(1)));
-    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
 }
 
 #[tokio::test]
@@ -346,12 +395,22 @@ async fn a_link_in_the_place_of_a_log_is_not_read() {
 async fn other_files_are_not_listed() {
     let (dir, disk) = disk();
     disk.create(key(1), header(10)).await.unwrap();
-    for name in ["lock", "secret", "x.log", ".log", "note.txt", &format!("{}.data", key(2))] {
+    for name in [
+        "lock",
+        "secret",
+        "x.log",
+        ".log",
+        "note.txt",
+        &format!("{}.data", key(2)),
+    ] {
         fs::write(dir.path().join(name), "").unwrap();
     }
     fs::write(dir.path().join(format!("{}.log.bak", key(3))), "").unwrap();
     let listed = disk.list().await.unwrap();
-    assert_eq!(listed.iter().map(|upload| upload.key).collect::<Vec<_>>(), [key(1)]);
+    assert_eq!(
+        listed.iter().map(|upload| upload.key).collect::<Vec<_>>(),
+        [key(1)]
+    );
 }
 
 /// The process died in the middle of a create whose client never got an answer.

@@ -39,7 +39,10 @@ fn digests_are_those_of_the_standard() {
     for (algorithm, bytes, hex) in cases {
         let digest = digest_of(algorithm, &[bytes]);
         assert_eq!(digest.to_hex(), hex);
-        assert_eq!(digest, Digest::new(algorithm, hex::decode(hex).unwrap()).unwrap());
+        assert_eq!(
+            digest,
+            Digest::new(algorithm, hex::decode(hex).unwrap()).unwrap()
+        );
     }
 }
 
@@ -59,7 +62,10 @@ fn a_digest_has_the_length_of_its_algorithm() {
             let error = Digest::new(algorithm, vec![0; wrong]).unwrap_err();
             assert_eq!(error, DigestError::Length { algorithm }, "{wrong}");
         }
-        assert_eq!(Digest::new(algorithm, vec![0; len]).unwrap().algorithm(), algorithm);
+        assert_eq!(
+            Digest::new(algorithm, vec![0; len]).unwrap().algorithm(),
+            algorithm
+        );
     }
 }
 

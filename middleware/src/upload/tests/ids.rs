@@ -12,7 +12,11 @@ fn plain() -> String {
 fn an_id_is_43_characters_of_base64url_behind_the_name_of_its_server() {
     let id = plain();
     assert_eq!(id.len(), 43);
-    assert!(id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{id}");
+    assert!(
+        id.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
+        "{id}"
+    );
     let named = SessionId::new([0xa5; 32], Some("node-1"));
     assert_eq!(named.expose(), format!("node-1.{id}"));
 }
@@ -107,10 +111,19 @@ fn a_key_has_22_characters_and_only_one_spelling() {
     assert_eq!(text.len(), 22);
     assert_eq!(text.parse(), Ok(key));
     let (head, last) = text.split_at(21);
-    let spellings = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['-', '_']);
+    let spellings = ('A'..='Z')
+        .chain('a'..='z')
+        .chain('0'..='9')
+        .chain(['-', '_']);
     let same = spellings.filter(|c| format!("{head}{c}").parse() == Ok(key));
     assert_eq!(same.collect::<String>(), last);
-    for wrong in ["", head, "../../../../etc/passwd", &format!("{text}A"), &format!("{text}==")] {
+    for wrong in [
+        "",
+        head,
+        "../../../../etc/passwd",
+        &format!("{text}A"),
+        &format!("{text}=="),
+    ] {
         assert_eq!(wrong.parse::<UploadKey>(), Err(()), "{wrong}");
     }
 }

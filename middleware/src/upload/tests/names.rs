@@ -28,7 +28,10 @@ fn names_that_could_be_more_than_a_name_are_refused() {
     for (name, error) in cases {
         assert_eq!(FileName::parse(name), Err(error), "{name:?}");
         let json = serde_json::to_string(name).unwrap();
-        assert!(serde_json::from_str::<FileName>(&json).is_err(), "from a log: {name:?}");
+        assert!(
+            serde_json::from_str::<FileName>(&json).is_err(),
+            "from a log: {name:?}"
+        );
     }
     for len in [256, 300, 10_000] {
         assert_eq!(FileName::parse("a".repeat(len)), Err(TooLong), "{len}");
@@ -42,8 +45,23 @@ fn other_names_are_data() {
     let long = "a".repeat(255);
     let wide = "é".repeat(127);
     for name in [
-        "a", "...", ".hidden", "a b.txt", "..a", "a..", "-rf", "a%2Fb", "a;b\"c'd", "ü中🎉.zip",
-        "CON", "a:b", "~", "$HOME", "{key}", &long, &wide,
+        "a",
+        "...",
+        ".hidden",
+        "a b.txt",
+        "..a",
+        "a..",
+        "-rf",
+        "a%2Fb",
+        "a;b\"c'd",
+        "ü中🎉.zip",
+        "CON",
+        "a:b",
+        "~",
+        "$HOME",
+        "{key}",
+        &long,
+        &wide,
     ] {
         let parsed = FileName::parse(name).unwrap();
         assert_eq!(parsed.as_str(), name);

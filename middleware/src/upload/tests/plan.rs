@@ -21,7 +21,10 @@ struct Case {
 
 impl Case {
     fn plan(&self) -> Result<Plan, Violation> {
-        let target = Target::Chunk { number: self.number, length: self.length };
+        let target = Target::Chunk {
+            number: self.number,
+            length: self.length,
+        };
         plan_append(&self.record, target, self.in_flight)
     }
 }
@@ -30,7 +33,11 @@ impl Case {
 fn cut(total: u64, chunk_size: u64) -> Vec<Span> {
     let (mut chunks, mut start) = (Vec::new(), 0);
     while start < total {
-        let len = if total - start < chunk_size { total - start } else { chunk_size };
+        let len = if total - start < chunk_size {
+            total - start
+        } else {
+            chunk_size
+        };
         chunks.push(Span { start, len });
         start += len;
     }
@@ -40,19 +47,28 @@ fn cut(total: u64, chunk_size: u64) -> Vec<Span> {
 /// The rules again, as the protocol states them.
 fn expected(case: &Case) -> Result<Plan, Violation> {
     let record = &case.record;
-    let Header { declaration, limits, .. } = &*record.header;
+    let Header {
+        declaration,
+        limits,
+        ..
+    } = &*record.header;
     if record.state == State::Cancelled {
         return Err(Violation::Cancelled);
     }
     let chunks = cut(declaration.total, record.chunk_size);
     let Some(&chunk) = chunks.get(case.number as usize) else {
-        return Err(Violation::ChunkRange { total_chunks: chunks.len() as u64 });
+        return Err(Violation::ChunkRange {
+            total_chunks: chunks.len() as u64,
+        });
     };
     if case.length.is_none_or(|length| length == chunk.len) {
         let held = record.ranges.iter().find(|(span, _)| *span == chunk);
         return match held {
             Some((span, held)) => Ok(Plan::Duplicate { span, held }),
-            None => Ok(Plan::Write { span: chunk, adopt: None }),
+            None => Ok(Plan::Write {
+                span: chunk,
+                adopt: None,
+            }),
         };
     }
     let length = case.length.unwrap_or_default();
@@ -62,13 +78,26 @@ fn expected(case: &Case) -> Result<Plan, Violation> {
         && length <= limits.chunk_size_max
         && length < declaration.total;
     if case.number == 0 && may_choose && nothing_yet && fits {
-        return Ok(Plan::Write { span: Span { start: 0, len: length }, adopt: Some(length) });
+        return Ok(Plan::Write {
+            span: Span {
+                start: 0,
+                len: length,
+            },
+            adopt: Some(length),
+        });
     }
-    Err(Violation::ChunkLength { expected: chunk.len })
+    Err(Violation::ChunkLength {
+        expected: chunk.len,
+    })
 }
 
 fn received(span: Span) -> Entry {
-    Entry::Received { start: span.start, len: span.len, crc: 7, at: Timestamp(2_000) }
+    Entry::Received {
+        start: span.start,
+        len: span.len,
+        crc: 7,
+        at: Timestamp(2_000),
+    }
 }
 
 /// Entries that lead a complete upload to each of its later states.
@@ -167,17 +196,40 @@ proptest! {
 
 /// Chunks of 10 bytes announced, 5 to 20 allowed, 100 in all; chunk 0 comes with 7.
 fn adopting() -> Case {
-    Case { record: Record::new(sample::header(100)), number: 0, length: Some(7), in_flight: false }
+    Case {
+        record: Record::new(sample::header(100)),
+        number: 0,
+        length: Some(7),
+        in_flight: false,
+    }
 }
 
 #[test]
 fn chunk_0_may_choose_the_chunk_size() {
     let span = Span { start: 0, len: 7 };
-    assert_eq!(adopting().plan(), Ok(Plan::Write { span, adopt: Some(7) }));
+    assert_eq!(
+        adopting().plan(),
+        Ok(Plan::Write {
+            span,
+            adopt: Some(7)
+        })
+    );
     for length in [5, 20] {
-        let case = Case { length: Some(length), ..adopting() };
-        let span = Span { start: 0, len: length };
-        assert_eq!(case.plan(), Ok(Plan::Write { span, adopt: Some(length) }));
+        let case = Case {
+            length: Some(length),
+            ..adopting()
+        };
+        let span = Span {
+            start: 0,
+            len: length,
+        };
+        assert_eq!(
+            case.plan(),
+            Ok(Plan::Write {
+                span,
+                adopt: Some(length)
+            })
+        );
     }
 }
 
@@ -195,16 +247,78 @@ fn each_condition_alone_keeps_the_announced_chunk_size() {
     named.declaration.chunk_size = Some(10);
     let short = Record::new(sample::header(15));
     let cases = [
-        ("another chunk", Case { number: 1, ..adopting() }),
-        ("in flight", Case { in_flight: true, ..adopting() }),
-        ("held", Case { record: holding(Span { start: 10, len: 10 }), ..adopting() }),
-        ("agreed by an earlier chunk 0", Case { record: agreed, ..adopting() }),
-        ("named at create", Case { record: Record::new(Arc::new(named)), ..adopting() }),
-        ("below the least", Case { length: Some(4), ..adopting() }),
-        ("no bytes", Case { length: Some(0), ..adopting() }),
-        ("above the most", Case { length: Some(21), ..adopting() }),
-        ("the whole file", Case { record: short.clone(), length: Some(15), ..adopting() }),
-        ("more than the file", Case { record: short, length: Some(16), ..adopting() }),
+        (
+            "another chunk",
+            Case {
+                number: 1,
+                ..adopting()
+            },
+        ),
+        (
+            "in flight",
+            Case {
+                in_flight: true,
+                ..adopting()
+            },
+        ),
+        (
+            "held",
+            Case {
+                record: holding(Span { start: 10, len: 10 }),
+                ..adopting()
+            },
+        ),
+        (
+            "agreed by an earlier chunk 0",
+            Case {
+                record: agreed,
+                ..adopting()
+            },
+        ),
+        (
+            "named at create",
+            Case {
+                record: Record::new(Arc::new(named)),
+                ..adopting()
+            },
+        ),
+        (
+            "below the least",
+            Case {
+                length: Some(4),
+                ..adopting()
+            },
+        ),
+        (
+            "no bytes",
+            Case {
+                length: Some(0),
+                ..adopting()
+            },
+        ),
+        (
+            "above the most",
+            Case {
+                length: Some(21),
+                ..adopting()
+            },
+        ),
+        (
+            "the whole file",
+            Case {
+                record: short.clone(),
+                length: Some(15),
+                ..adopting()
+            },
+        ),
+        (
+            "more than the file",
+            Case {
+                record: short,
+                length: Some(16),
+                ..adopting()
+            },
+        ),
     ];
     for (why, case) in cases {
         assert_eq!(case.plan(), refused, "{why}");
@@ -214,20 +328,39 @@ fn each_condition_alone_keeps_the_announced_chunk_size() {
 #[test]
 fn the_last_chunk_is_the_rest() {
     let record = Record::new(sample::header(25));
-    let case = |number, length| Case { record: record.clone(), number, length, in_flight: true };
-    let rest = Plan::Write { span: Span { start: 20, len: 5 }, adopt: None };
+    let case = |number, length| Case {
+        record: record.clone(),
+        number,
+        length,
+        in_flight: true,
+    };
+    let rest = Plan::Write {
+        span: Span { start: 20, len: 5 },
+        adopt: None,
+    };
     assert_eq!(case(2, Some(5)).plan(), Ok(rest));
     assert_eq!(case(2, None).plan(), Ok(rest));
-    assert_eq!(case(2, Some(10)).plan(), Err(Violation::ChunkLength { expected: 5 }));
+    assert_eq!(
+        case(2, Some(10)).plan(),
+        Err(Violation::ChunkLength { expected: 5 })
+    );
     for number in [3, 4, u64::MAX] {
-        assert_eq!(case(number, Some(10)).plan(), Err(Violation::ChunkRange { total_chunks: 3 }));
+        assert_eq!(
+            case(number, Some(10)).plan(),
+            Err(Violation::ChunkRange { total_chunks: 3 })
+        );
     }
 }
 
 #[test]
 fn an_empty_file_has_no_chunk() {
     let record = Record::new(sample::header(0));
-    let case = Case { record, number: 0, length: Some(0), in_flight: false };
+    let case = Case {
+        record,
+        number: 0,
+        length: Some(0),
+        in_flight: false,
+    };
     assert_eq!(case.plan(), Err(Violation::ChunkRange { total_chunks: 0 }));
 }
 
@@ -237,16 +370,33 @@ fn a_held_chunk_is_a_duplicate_whatever_became_of_the_upload() {
     let span = Span { start: 0, len: 10 };
     let mut record = Record::new(sample::header(10));
     record.apply(&received(span)).unwrap();
-    let duplicate = Ok(Plan::Duplicate { span, held: Piece { len: 10, crc: 7 } });
+    let duplicate = Ok(Plan::Duplicate {
+        span,
+        held: Piece { len: 10, crc: 7 },
+    });
     let answer = Some(sample::answer(204));
-    let ended = Entry::HandoffEnded { answer, name: None, sha256: None, at };
+    let ended = Entry::HandoffEnded {
+        answer,
+        name: None,
+        sha256: None,
+        at,
+    };
     for entry in [Entry::Sealed { at }, Entry::HandoffBegun { at }, ended] {
-        let case =
-            Case { record: record.clone(), number: 0, length: Some(10), in_flight: false };
+        let case = Case {
+            record: record.clone(),
+            number: 0,
+            length: Some(10),
+            in_flight: false,
+        };
         assert_eq!(case.plan(), duplicate, "{}", record.state);
         record.apply(&entry).unwrap();
     }
-    let case = Case { record, number: 0, length: Some(9), in_flight: false };
+    let case = Case {
+        record,
+        number: 0,
+        length: Some(9),
+        in_flight: false,
+    };
     assert_eq!(case.plan(), Err(Violation::ChunkLength { expected: 10 }));
 }
 
@@ -257,7 +407,12 @@ fn pieces_across_chunks_are_a_contradiction() {
     let mut record = Record::new(sample::header(100));
     record.apply(&received(Span { start: 5, len: 10 })).unwrap();
     for number in [0, 1] {
-        let case = Case { record: record.clone(), number, length: None, in_flight: false };
+        let case = Case {
+            record: record.clone(),
+            number,
+            length: None,
+            in_flight: false,
+        };
         assert_eq!(case.plan(), Err(Violation::Contradiction));
     }
 }

@@ -18,10 +18,18 @@ impl Map {
 
     fn gaps(&self) -> Vec<Span> {
         let mut gaps: Vec<Span> = Vec::new();
-        for (at, _) in self.0.iter().enumerate().filter(|(_, holder)| holder.is_none()) {
+        for (at, _) in self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(_, holder)| holder.is_none())
+        {
             match gaps.last_mut() {
                 Some(gap) if gap.end() == at as u64 => gap.len += 1,
-                _ => gaps.push(Span { start: at as u64, len: 1 }),
+                _ => gaps.push(Span {
+                    start: at as u64,
+                    len: 1,
+                }),
             }
         }
         gaps
@@ -37,9 +45,9 @@ enum Step {
 const TOTAL: u64 = 48;
 
 fn span() -> impl Strategy<Value = Span> {
-    (0..TOTAL).prop_flat_map(|start| (Just(start), 1..=(TOTAL - start).min(12))).prop_map(
-        |(start, len)| Span { start, len },
-    )
+    (0..TOTAL)
+        .prop_flat_map(|start| (Just(start), 1..=(TOTAL - start).min(12)))
+        .prop_map(|(start, len)| Span { start, len })
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -62,8 +70,19 @@ fn assert_same(ranges: &Ranges, map: &Map) {
     let mut pieces: Vec<Span> = map.0.iter().flatten().copied().collect();
     pieces.dedup();
     assert_eq!(ranges.len(), pieces.len());
-    let expected = pieces.iter().map(|&span| (span, Piece { len: span.len, crc: crc_of(span) }));
-    assert_eq!(ranges.iter().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    let expected = pieces.iter().map(|&span| {
+        (
+            span,
+            Piece {
+                len: span.len,
+                crc: crc_of(span),
+            },
+        )
+    });
+    assert_eq!(
+        ranges.iter().collect::<Vec<_>>(),
+        expected.collect::<Vec<_>>()
+    );
     assert_eq!(ranges.crc(TOTAL).is_some(), held == TOTAL);
 }
 
@@ -137,15 +156,38 @@ fn the_checksum_of_an_empty_file_is_that_of_no_bytes() {
 #[test]
 fn neighbours_do_not_overlap_and_ends_do_not_overflow() {
     let mut ranges = Ranges::default();
-    let last = Span { start: u64::MAX - 9, len: 9 };
+    let last = Span {
+        start: u64::MAX - 9,
+        len: 9,
+    };
     ranges.insert(Span { start: 10, len: 10 }, 1).unwrap();
     ranges.insert(Span { start: 20, len: 1 }, 2).unwrap();
     ranges.insert(Span { start: 9, len: 1 }, 3).unwrap();
     ranges.insert(last, 4).unwrap();
     assert!(ranges.insert(Span { start: 19, len: 1 }, 5).is_err());
     assert!(ranges.insert(Span { start: 0, len: 10 }, 5).is_err());
-    assert!(ranges.insert(Span { start: 0, len: u64::MAX }, 5).is_err());
-    assert!(ranges.insert(Span { start: u64::MAX - 1, len: 9 }, 5).is_err());
+    assert!(
+        ranges
+            .insert(
+                Span {
+                    start: 0,
+                    len: u64::MAX
+                },
+                5
+            )
+            .is_err()
+    );
+    assert!(
+        ranges
+            .insert(
+                Span {
+                    start: u64::MAX - 1,
+                    len: 9
+                },
+                5
+            )
+            .is_err()
+    );
     assert_eq!(ranges.len(), 4);
 }
 

@@ -9,8 +9,15 @@ use crate::upload::{Entry, Failure, Header, Record, RecordError, Span, State, Ti
 
 use State::{Cancelled, Completed, Finishing, Receiving, Rejected, Undelivered, Unknown};
 
-const STATES: [State; 7] =
-    [Receiving, Finishing, Undelivered, Unknown, Completed, Rejected, Cancelled];
+const STATES: [State; 7] = [
+    Receiving,
+    Finishing,
+    Undelivered,
+    Unknown,
+    Completed,
+    Rejected,
+    Cancelled,
+];
 
 /// The diagram on the page of `State`, arrow by arrow.
 const ARROWS: [(State, State); 16] = [
@@ -83,7 +90,9 @@ impl Model {
     }
 
     fn has(&self, byte: u64) -> bool {
-        self.held.iter().any(|span| (span.start..span.start + span.len).contains(&byte))
+        self.held
+            .iter()
+            .any(|span| (span.start..span.start + span.len).contains(&byte))
     }
 
     fn takes(&self, entry: &Entry) -> bool {
@@ -117,11 +126,20 @@ impl Model {
             Entry::Created(_) => {}
             Entry::ChunkSize { bytes } => (self.chunk_size, self.agreed) = (*bytes, true),
             Entry::Received { start, len, at, .. } => {
-                self.held.push(Span { start: *start, len: *len });
+                self.held.push(Span {
+                    start: *start,
+                    len: *len,
+                });
                 self.last_activity = *at;
             }
             Entry::Withdrawn { start, len, at } => {
-                self.held.retain(|span| *span != Span { start: *start, len: *len });
+                self.held.retain(|span| {
+                    *span
+                        != Span {
+                            start: *start,
+                            len: *len,
+                        }
+                });
                 (self.state, self.in_handoff, self.ended) = (Receiving, false, None);
                 self.last_activity = *at;
             }
@@ -161,7 +179,14 @@ impl Model {
         assert_eq!(record.is_complete(), self.is_complete());
         let mut held = self.held.clone();
         held.sort_by_key(|span| span.start);
-        assert_eq!(record.ranges.iter().map(|(span, _)| span).collect::<Vec<_>>(), held);
+        assert_eq!(
+            record
+                .ranges
+                .iter()
+                .map(|(span, _)| span)
+                .collect::<Vec<_>>(),
+            held
+        );
     }
 }
 
@@ -238,7 +263,12 @@ proptest! {
 }
 
 fn received(start: u64) -> Entry {
-    Entry::Received { start, len: 10, crc: 1, at: Timestamp(2_000) }
+    Entry::Received {
+        start,
+        len: 10,
+        crc: 1,
+        at: Timestamp(2_000),
+    }
 }
 
 fn complete(total: u64) -> Record {
@@ -250,9 +280,15 @@ fn complete(total: u64) -> Record {
 #[test]
 fn a_log_begins_with_its_header_and_has_one() {
     assert_eq!(Record::replay([]).unwrap_err(), RecordError::Header);
-    assert_eq!(Record::replay([received(0)]).unwrap_err(), RecordError::Header);
+    assert_eq!(
+        Record::replay([received(0)]).unwrap_err(),
+        RecordError::Header
+    );
     let created = || Entry::Created(sample::header(10));
-    assert_eq!(Record::replay([created(), created()]).unwrap_err(), RecordError::Header);
+    assert_eq!(
+        Record::replay([created(), created()]).unwrap_err(),
+        RecordError::Header
+    );
     assert_eq!(Record::replay([created()]).unwrap().revision, 1);
 }
 
@@ -271,8 +307,17 @@ fn a_declared_chunk_size_is_agreed_from_the_start() {
 fn nothing_is_sealed_while_bytes_are_missing() {
     let at = Timestamp(3_000);
     let mut record = complete(20);
-    record.apply(&Entry::Withdrawn { start: 10, len: 10, at }).unwrap();
-    let refused = RecordError::Move { from: Receiving, to: Finishing };
+    record
+        .apply(&Entry::Withdrawn {
+            start: 10,
+            len: 10,
+            at,
+        })
+        .unwrap();
+    let refused = RecordError::Move {
+        from: Receiving,
+        to: Finishing,
+    };
     assert_eq!(record.apply(&Entry::Sealed { at }), Err(refused));
     assert_eq!(record.apply(&Entry::HandoffBegun { at }), Err(refused));
     record.apply(&received(10)).unwrap();
@@ -284,11 +329,20 @@ fn nothing_is_sealed_while_bytes_are_missing() {
 #[test]
 fn attempts_to_hand_over_are_no_activity() {
     let mut record = complete(10);
-    record.apply(&Entry::Sealed { at: Timestamp(5_000) }).unwrap();
+    record
+        .apply(&Entry::Sealed {
+            at: Timestamp(5_000),
+        })
+        .unwrap();
     for number in 0..20_u64 {
         let at = Timestamp(10_000 + number);
         record.apply(&Entry::HandoffBegun { at }).unwrap();
-        record.apply(&Entry::HandoffFailed { failure: Failure::Broken, at }).unwrap();
+        record
+            .apply(&Entry::HandoffFailed {
+                failure: Failure::Broken,
+                at,
+            })
+            .unwrap();
     }
     assert_eq!(record.attempts, 20);
     assert_eq!(record.last_activity, Timestamp(5_000));
@@ -308,7 +362,10 @@ fn the_outcome_is_kept() {
     for entry in [
         Entry::Sealed { at },
         Entry::HandoffBegun { at },
-        Entry::HandoffFailed { failure: failure.clone(), at },
+        Entry::HandoffFailed {
+            failure: failure.clone(),
+            at,
+        },
         Entry::HandoffBegun { at },
         ended,
     ] {
@@ -323,14 +380,22 @@ fn the_outcome_is_kept() {
 #[test]
 fn durations_run_from_create_to_now_until_the_end() {
     let record = complete(10);
-    assert_eq!(record.duration(Timestamp(4_500)), Duration::from_millis(3_500));
+    assert_eq!(
+        record.duration(Timestamp(4_500)),
+        Duration::from_millis(3_500)
+    );
     assert_eq!(record.duration(Timestamp(0)), Duration::ZERO);
 }
 
 #[test]
 fn only_an_answer_tells_what_the_handler_did() {
     assert!(!Failure::Answered(sample::answer(500)).is_unknown());
-    for failure in [Failure::TimedOut, Failure::Panicked, Failure::Broken, Failure::Interrupted] {
+    for failure in [
+        Failure::TimedOut,
+        Failure::Panicked,
+        Failure::Broken,
+        Failure::Interrupted,
+    ] {
         assert!(failure.is_unknown(), "{failure:?}");
     }
 }

@@ -68,11 +68,19 @@ fn the_largest_numbers_do_not_overflow() {
 fn the_wait_before_an_attempt_doubles_from_1_s_to_5_min() {
     let seconds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300];
     for (attempts, seconds) in (1..).zip(seconds) {
-        assert_eq!(retry_delay(attempts), Duration::from_secs(seconds), "{attempts}");
+        assert_eq!(
+            retry_delay(attempts),
+            Duration::from_secs(seconds),
+            "{attempts}"
+        );
     }
     assert_eq!(retry_delay(0), Duration::from_secs(1));
     for attempts in [17, 18, 40, 1_000, u32::MAX] {
-        assert_eq!(retry_delay(attempts), Duration::from_secs(300), "{attempts}");
+        assert_eq!(
+            retry_delay(attempts),
+            Duration::from_secs(300),
+            "{attempts}"
+        );
     }
 }
 
@@ -80,7 +88,11 @@ fn the_wait_before_an_attempt_doubles_from_1_s_to_5_min() {
 fn seven_kinds_of_status_ask_to_be_asked_again() {
     for status in 100..=599 {
         let again = status >= 500 || [404, 405, 408, 421, 425, 429].contains(&status);
-        let expected = if again { Verdict::AskAgain } else { Verdict::Decided };
+        let expected = if again {
+            Verdict::AskAgain
+        } else {
+            Verdict::Decided
+        };
         assert_eq!(verdict(status), expected, "{status}");
     }
 }
@@ -100,8 +112,16 @@ fn secs(seconds: u64) -> Timestamp {
 fn an_upload_expires_by_what_happened_last() {
     let mut record = Record::new(sample::header(20));
     assert_eq!(DEADLINES.expiry(&record), secs(11), "no byte yet");
-    let received = |start, at| Entry::Received { start, len: 10, crc: 0, at: secs(at) };
-    let failed = |at| Entry::HandoffFailed { failure: Failure::TimedOut, at: secs(at) };
+    let received = |start, at| Entry::Received {
+        start,
+        len: 10,
+        crc: 0,
+        at: secs(at),
+    };
+    let failed = |at| Entry::HandoffFailed {
+        failure: Failure::TimedOut,
+        at: secs(at),
+    };
     let ended = |at| Entry::HandoffEnded {
         answer: Some(sample::answer(422)),
         name: None,
@@ -130,9 +150,16 @@ fn an_upload_expires_by_what_happened_last() {
 #[test]
 fn waiting_for_the_first_byte_is_never_longer_than_waiting_for_the_next() {
     let record = Record::new(sample::header(20));
-    let deadlines = Deadlines { first_byte: Duration::from_secs(500), ..DEADLINES };
+    let deadlines = Deadlines {
+        first_byte: Duration::from_secs(500),
+        ..DEADLINES
+    };
     assert_eq!(deadlines.expiry(&record), secs(101));
-    let for_ever = Deadlines { unfinished: Duration::MAX, first_byte: Duration::MAX, ..DEADLINES };
+    let for_ever = Deadlines {
+        unfinished: Duration::MAX,
+        first_byte: Duration::MAX,
+        ..DEADLINES
+    };
     assert_eq!(for_ever.expiry(&record), Timestamp(u64::MAX));
 }
 
@@ -150,7 +177,23 @@ fn an_agreed_chunk_size_does_not_prolong_the_wait_for_the_first_byte() {
 fn withdrawn_bytes_leave_an_upload_that_waits_for_its_first() {
     let mut record = Record::new(sample::header(10));
     let at = secs(5);
-    record.apply(&Entry::Received { start: 0, len: 10, crc: 0, at }).unwrap();
-    record.apply(&Entry::Withdrawn { start: 0, len: 10, at: secs(50) }).unwrap();
-    assert!(DEADLINES.expiry(&record) > secs(50), "it had no chance to be sent again");
+    record
+        .apply(&Entry::Received {
+            start: 0,
+            len: 10,
+            crc: 0,
+            at,
+        })
+        .unwrap();
+    record
+        .apply(&Entry::Withdrawn {
+            start: 0,
+            len: 10,
+            at: secs(50),
+        })
+        .unwrap();
+    assert!(
+        DEADLINES.expiry(&record) > secs(50),
+        "it had no chance to be sent again"
+    );
 }

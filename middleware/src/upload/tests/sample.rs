@@ -35,7 +35,11 @@ pub(crate) fn declaration(total: u64) -> Declaration {
 }
 
 /// Chunks of 10 bytes, or of 5 to 20 where the client prefers.
-pub(crate) const LIMITS: Limits = Limits { chunk_size: 10, chunk_size_min: 5, chunk_size_max: 20 };
+pub(crate) const LIMITS: Limits = Limits {
+    chunk_size: 10,
+    chunk_size_min: 5,
+    chunk_size_max: 20,
+};
 
 /// The header of a file of `total` bytes, created at 1 s.
 pub(crate) fn header(total: u64) -> Arc<Header> {
@@ -50,7 +54,12 @@ pub(crate) fn header(total: u64) -> Arc<Header> {
 /// An answer with a status and nothing else of interest.
 pub(crate) fn answer(status: u16) -> Answer {
     let headers = vec![("content-type".to_owned(), "text/plain".to_owned())];
-    Answer { status, headers, body: b"done".to_vec(), truncated: false }
+    Answer {
+        status,
+        headers,
+        body: b"done".to_vec(),
+        truncated: false,
+    }
 }
 
 /// Any entry that a log can hold.
@@ -59,24 +68,53 @@ pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
     prop_oneof![
         any_header().prop_map(|header| Entry::Created(Arc::new(header))),
         any::<u64>().prop_map(|bytes| Entry::ChunkSize { bytes }),
-        (any::<u64>(), any::<u64>(), any::<u32>(), at())
-            .prop_map(|(start, len, crc, at)| Entry::Received { start, len, crc, at }),
-        (any::<u64>(), any::<u64>(), at())
-            .prop_map(|(start, len, at)| Entry::Withdrawn { start, len, at }),
+        (any::<u64>(), any::<u64>(), any::<u32>(), at()).prop_map(|(start, len, crc, at)| {
+            Entry::Received {
+                start,
+                len,
+                crc,
+                at,
+            }
+        }),
+        (any::<u64>(), any::<u64>(), at()).prop_map(|(start, len, at)| Entry::Withdrawn {
+            start,
+            len,
+            at
+        }),
         at().prop_map(|at| Entry::Sealed { at }),
         at().prop_map(|at| Entry::DigestMismatch { at }),
         at().prop_map(|at| Entry::HandoffBegun { at }),
         (any_failure(), at()).prop_map(|(failure, at)| Entry::HandoffFailed { failure, at }),
-        (option::of(any_answer()), option::of(any_name()), option::of("[0-9a-f]{64}"), at())
-            .prop_map(|(answer, name, sha256, at)| Entry::HandoffEnded { answer, name, sha256, at }),
+        (
+            option::of(any_answer()),
+            option::of(any_name()),
+            option::of("[0-9a-f]{64}"),
+            at()
+        )
+            .prop_map(|(answer, name, sha256, at)| Entry::HandoffEnded {
+                answer,
+                name,
+                sha256,
+                at
+            }),
         at().prop_map(|at| Entry::Cancelled { at }),
     ]
 }
 
 /// Any answer.
 pub(crate) fn any_answer() -> impl Strategy<Value = Answer> {
-    (any::<u16>(), any_headers(), vec(any::<u8>(), 0..200), any::<bool>())
-        .prop_map(|(status, headers, body, truncated)| Answer { status, headers, body, truncated })
+    (
+        any::<u16>(),
+        any_headers(),
+        vec(any::<u8>(), 0..200),
+        any::<bool>(),
+    )
+        .prop_map(|(status, headers, body, truncated)| Answer {
+            status,
+            headers,
+            body,
+            truncated,
+        })
 }
 
 fn any_failure() -> impl Strategy<Value = Failure> {
@@ -116,15 +154,17 @@ fn any_declaration() -> impl Strategy<Value = Declaration> {
         option::of("[a-z.]{1,20}"),
         any_headers(),
     )
-        .prop_map(|(name, total, chunk_size, content_type, digests, host, headers)| Declaration {
-            name,
-            total,
-            chunk_size,
-            content_type,
-            digests,
-            host,
-            headers,
-        })
+        .prop_map(
+            |(name, total, chunk_size, content_type, digests, host, headers)| Declaration {
+                name,
+                total,
+                chunk_size,
+                content_type,
+                digests,
+                host,
+                headers,
+            },
+        )
 }
 
 fn any_name() -> impl Strategy<Value = FileName> {

@@ -1,19 +1,20 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod bytes;
 mod publication;
 mod settling;
 mod state_dir;
+mod writing;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::Local;
-use crate::blob::{Blobs as _, OnConflict, Publish};
+use crate::blob::{Blob, Blobs as _, OnConflict, Publish};
 use crate::pace::Pace;
 use crate::upload::tests::sample::key;
 use crate::upload::{FileName, UploadKey};
@@ -23,6 +24,15 @@ fn local(inline_max: usize) -> (TempDir, Local) {
     let dir = tempfile::tempdir().unwrap();
     let local = Local::new(dir.path().to_owned(), Arc::new(Pace::new(inline_max)));
     (dir, local)
+}
+
+/// Writes in whichever way is open now.
+async fn put(blob: &dyn Blob, offset: u64, content: &str) {
+    let batch = || vec![Bytes::copy_from_slice(content.as_bytes())];
+    match blob.write_now(offset, content.as_bytes()) {
+        Some(written) => written.unwrap(),
+        None => blob.write(offset, batch(), Arc::new(())).await.unwrap(),
+    }
 }
 
 /// Uploads, and a directory to publish them in.
@@ -36,7 +46,12 @@ struct Place {
 impl Place {
     fn new(what: &'static str, target: TempDir) -> Self {
         let (data, local) = local(1);
-        Self { what, data, target, local }
+        Self {
+            what,
+            data,
+            target,
+            local,
+        }
     }
 
     /// A target on the filesystem of the uploads, and one on another where this machine has one.
@@ -52,13 +67,17 @@ impl Place {
     /// Upload `number`, whole.
     async fn receive(&self, number: u8, content: &str) -> UploadKey {
         let blob = self.local.open(key(number)).await.unwrap();
-        blob.write_now(0, content.as_bytes()).unwrap().unwrap();
+        put(blob.as_ref(), 0, content).await;
         key(number)
     }
 
     async fn publish(&self, key: UploadKey, name: &str, on_conflict: OnConflict) -> Option<String> {
         let name = FileName::parse(name).unwrap();
-        let publish = Publish { dir: self.dir(), name, on_conflict };
+        let publish = Publish {
+            dir: self.dir(),
+            name,
+            on_conflict,
+        };
         let name = self.local.publish(key, publish).await.unwrap();
         name.map(String::from)
     }
@@ -77,7 +96,10 @@ impl Place {
 
     /// The files there are, without our own names for them.
     fn files(&self) -> Vec<(String, String)> {
-        self.everything().into_iter().filter(|(name, _)| !name.ends_with(".part")).collect()
+        self.everything()
+            .into_iter()
+            .filter(|(name, _)| !name.ends_with(".part"))
+            .collect()
     }
 
     /// The files there are.
@@ -100,8 +122,10 @@ impl Place {
 }
 
 fn files(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-    let mut files: Vec<_> =
-        expected.iter().map(|&(name, content)| (name.to_owned(), content.to_owned())).collect();
+    let mut files: Vec<_> = expected
+        .iter()
+        .map(|&(name, content)| (name.to_owned(), content.to_owned()))
+        .collect();
     files.sort();
     files
 }

@@ -16,9 +16,19 @@ async fn a_file_gets_its_name_whole_and_ours_goes() {
             let key = place.receive(1, "content").await;
             let name = place.publish(key, "a.txt", on_conflict).await;
             assert_eq!(name.as_deref(), Some("a.txt"), "{}", place.what);
-            assert_eq!(place.files(), files(&[("a.txt", "content")]), "{}", place.what);
+            assert_eq!(
+                place.files(),
+                files(&[("a.txt", "content")]),
+                "{}",
+                place.what
+            );
             place.settle(key).await;
-            assert_eq!(place.everything(), files(&[("a.txt", "content")]), "{}", place.what);
+            assert_eq!(
+                place.everything(),
+                files(&[("a.txt", "content")]),
+                "{}",
+                place.what
+            );
             assert_eq!(place.data_files(), 0, "{}", place.what);
         }
     }
@@ -29,7 +39,11 @@ async fn a_published_file_is_as_readable_as_any_new_one() {
     for on_conflict in [Rename, Reject, Overwrite] {
         for place in Place::all() {
             let mode = |name: &str| {
-                fs::metadata(place.dir().join(name)).unwrap().permissions().mode() & 0o7777
+                fs::metadata(place.dir().join(name))
+                    .unwrap()
+                    .permissions()
+                    .mode()
+                    & 0o7777
             };
             let key = place.receive(1, "content").await;
             place.publish(key, "a.txt", on_conflict).await;
@@ -45,8 +59,18 @@ async fn a_taken_name_is_refused_under_reject() {
     for place in Place::all() {
         place.put("a.txt", "older");
         let key = place.receive(1, "newer").await;
-        assert_eq!(place.publish(key, "a.txt", Reject).await, None, "{}", place.what);
-        assert_eq!(place.files(), files(&[("a.txt", "older")]), "{}", place.what);
+        assert_eq!(
+            place.publish(key, "a.txt", Reject).await,
+            None,
+            "{}",
+            place.what
+        );
+        assert_eq!(
+            place.files(),
+            files(&[("a.txt", "older")]),
+            "{}",
+            place.what
+        );
         // The bytes are kept, and another name would do.
         let name = place.publish(key, "b.txt", Reject).await;
         assert_eq!(name.as_deref(), Some("b.txt"), "{}", place.what);
@@ -84,7 +108,11 @@ async fn a_numbered_name_is_no_longer_than_a_name_may_be() {
     let wide = format!("{}.txt", "é".repeat(125));
     let no_extension = "中".repeat(85);
     for place in Place::all() {
-        for (name, ending) in [(&ascii, " (1).txt"), (&wide, " (1).txt"), (&no_extension, " (1)")] {
+        for (name, ending) in [
+            (&ascii, " (1).txt"),
+            (&wide, " (1).txt"),
+            (&no_extension, " (1)"),
+        ] {
             place.put(name, "older");
             let key = place.receive(1, "newer").await;
             let given = place.publish(key, name, Rename).await.unwrap();
@@ -118,13 +146,29 @@ async fn overwriting_replaces_the_name_and_never_the_bytes_of_the_older_file() {
         place.put("a.txt", "older");
         let mut older = File::open(place.dir().join("a.txt")).unwrap();
         let key = place.receive(1, "newer").await;
-        assert_eq!(place.publish(key, "a.txt", Overwrite).await.as_deref(), Some("a.txt"));
-        assert_eq!(place.files(), files(&[("a.txt", "newer")]), "{}", place.what);
+        assert_eq!(
+            place.publish(key, "a.txt", Overwrite).await.as_deref(),
+            Some("a.txt")
+        );
+        assert_eq!(
+            place.files(),
+            files(&[("a.txt", "newer")]),
+            "{}",
+            place.what
+        );
         let mut content = String::new();
         older.read_to_string(&mut content).unwrap();
-        assert_eq!(content, "older", "a reader of the older file is not disturbed");
+        assert_eq!(
+            content, "older",
+            "a reader of the older file is not disturbed"
+        );
         place.settle(key).await;
-        assert_eq!(place.everything(), files(&[("a.txt", "newer")]), "{}", place.what);
+        assert_eq!(
+            place.everything(),
+            files(&[("a.txt", "newer")]),
+            "{}",
+            place.what
+        );
     }
 }
 
@@ -137,12 +181,21 @@ async fn links_and_directories_of_the_name_count_as_taken() {
         fs::create_dir(place.dir().join("dir")).unwrap();
         for (number, name) in [(1, "link"), (2, "dir")] {
             let key = place.receive(number, "content").await;
-            assert_eq!(place.publish(key, name, Reject).await, None, "{}", place.what);
+            assert_eq!(
+                place.publish(key, name, Reject).await,
+                None,
+                "{}",
+                place.what
+            );
             let given = place.publish(key, name, Rename).await;
             assert_eq!(given, Some(format!("{name} (1)")), "{}", place.what);
         }
         assert!(!nowhere.exists());
-        assert!(fs::symlink_metadata(place.dir().join("link")).unwrap().is_symlink());
+        assert!(
+            fs::symlink_metadata(place.dir().join("link"))
+                .unwrap()
+                .is_symlink()
+        );
         assert!(place.dir().join("dir").is_dir());
     }
 }
@@ -155,8 +208,18 @@ async fn overwriting_a_link_does_not_write_where_it_leads() {
         symlink(&elsewhere, place.dir().join("link")).unwrap();
         let key = place.receive(1, "content").await;
         place.publish(key, "link", Overwrite).await.unwrap();
-        assert_eq!(fs::read_to_string(elsewhere).unwrap(), "elsewhere", "{}", place.what);
-        assert_eq!(place.files(), files(&[("link", "content")]), "{}", place.what);
+        assert_eq!(
+            fs::read_to_string(elsewhere).unwrap(),
+            "elsewhere",
+            "{}",
+            place.what
+        );
+        assert_eq!(
+            place.files(),
+            files(&[("link", "content")]),
+            "{}",
+            place.what
+        );
     }
 }
 
@@ -166,8 +229,16 @@ async fn a_directory_that_is_missing_is_made() {
         let key = place.receive(1, "content").await;
         let dir = place.dir().join("new/deep");
         let name = FileName::parse("a.txt").unwrap();
-        let publish = Publish { dir: dir.clone(), name, on_conflict: Reject };
-        assert!(place.local.publish(key, publish).await.unwrap().is_some(), "{}", place.what);
+        let publish = Publish {
+            dir: dir.clone(),
+            name,
+            on_conflict: Reject,
+        };
+        assert!(
+            place.local.publish(key, publish).await.unwrap().is_some(),
+            "{}",
+            place.what
+        );
         assert_eq!(fs::read_to_string(dir.join("a.txt")).unwrap(), "content");
     }
 }
@@ -203,11 +274,24 @@ async fn one_of_many_uploads_wins_a_name_under_reject() {
             let place = Arc::clone(&place);
             publications.spawn(async move {
                 place.receive(number, &format!("content {number}")).await;
-                place.publish(key(number), "a.txt", Reject).await.map(|_| number)
+                place
+                    .publish(key(number), "a.txt", Reject)
+                    .await
+                    .map(|_| number)
             });
         }
-        let winners: Vec<_> = publications.join_all().await.into_iter().flatten().collect();
-        let [winner] = winners[..] else { panic!("{}: {winners:?}", place.what) };
-        assert_eq!(place.files(), files(&[("a.txt", &format!("content {winner}"))]));
+        let winners: Vec<_> = publications
+            .join_all()
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        let [winner] = winners[..] else {
+            panic!("{}: {winners:?}", place.what)
+        };
+        assert_eq!(
+            place.files(),
+            files(&[("a.txt", &format!("content {winner}"))])
+        );
     }
 }

@@ -14,12 +14,22 @@ async fn published_again_before_it_is_settled_a_file_is_there_once() {
             for _ in 0..3 {
                 let name = place.publish(key, "a.txt", on_conflict).await;
                 assert_eq!(name.as_deref(), Some("a.txt"), "{}", place.what);
-                assert_eq!(place.files(), files(&[("a.txt", "content")]), "{}", place.what);
+                assert_eq!(
+                    place.files(),
+                    files(&[("a.txt", "content")]),
+                    "{}",
+                    place.what
+                );
             }
             for _ in 0..2 {
                 place.settle(key).await;
             }
-            assert_eq!(place.everything(), files(&[("a.txt", "content")]), "{}", place.what);
+            assert_eq!(
+                place.everything(),
+                files(&[("a.txt", "content")]),
+                "{}",
+                place.what
+            );
             assert_eq!(place.data_files(), 0, "{}", place.what);
         }
     }
@@ -36,7 +46,11 @@ async fn a_numbered_file_finds_its_number_again() {
             assert_eq!(name.as_deref(), Some("a (2).txt"), "{}", place.what);
         }
         place.settle(key).await;
-        let expected = [("a.txt", "older"), ("a (1).txt", "older"), ("a (2).txt", "content")];
+        let expected = [
+            ("a.txt", "older"),
+            ("a (1).txt", "older"),
+            ("a (2).txt", "content"),
+        ];
         assert_eq!(place.everything(), files(&expected), "{}", place.what);
     }
 }
@@ -51,7 +65,13 @@ async fn a_numbered_file_keeps_its_number_when_the_older_file_goes_meanwhile() {
         fs::remove_file(place.dir().join("a.txt")).unwrap();
         place.publish(key, "a.txt", Rename).await.unwrap();
         place.settle(key).await;
-        assert_eq!(place.everything().len(), 1, "{}: {:?}", place.what, place.everything());
+        assert_eq!(
+            place.everything().len(),
+            1,
+            "{}: {:?}",
+            place.what,
+            place.everything()
+        );
     }
 }
 
@@ -77,9 +97,19 @@ async fn half_a_copy_is_made_anew() {
             place.put(&format!(".{key}.part"), "cont");
             let name = place.publish(key, "a.txt", on_conflict).await;
             assert_eq!(name.as_deref(), Some("a.txt"), "{}", place.what);
-            assert_eq!(place.files(), files(&[("a.txt", "content")]), "{}", place.what);
+            assert_eq!(
+                place.files(),
+                files(&[("a.txt", "content")]),
+                "{}",
+                place.what
+            );
             place.settle(key).await;
-            assert_eq!(place.everything(), files(&[("a.txt", "content")]), "{}", place.what);
+            assert_eq!(
+                place.everything(),
+                files(&[("a.txt", "content")]),
+                "{}",
+                place.what
+            );
         }
     }
 }
@@ -93,6 +123,11 @@ async fn a_refused_file_leaves_nothing_behind_when_it_is_removed() {
         let key = place.receive(1, "newer").await;
         assert_eq!(place.publish(key, "a.txt", Reject).await, None);
         place.local.remove(key).await.unwrap();
-        assert_eq!(place.everything(), files(&[("a.txt", "older")]), "{}", place.what);
+        assert_eq!(
+            place.everything(),
+            files(&[("a.txt", "older")]),
+            "{}",
+            place.what
+        );
     }
 }

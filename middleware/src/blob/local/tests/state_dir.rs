@@ -36,7 +36,10 @@ async fn a_second_process_waits_as_long_as_it_may_and_gives_up() {
         let error = StateDir::open(root.path(), wait).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         let waited = begun.elapsed();
-        assert!((wait..wait + Duration::from_secs(1)).contains(&waited), "{waited:?}");
+        assert!(
+            (wait..wait + Duration::from_secs(1)).contains(&waited),
+            "{waited:?}"
+        );
     }
 }
 
@@ -51,7 +54,11 @@ async fn a_second_process_goes_on_when_the_first_has_ended() {
     };
     let (second, ()) = tokio::join!(StateDir::open(root.path(), Duration::from_secs(60)), end);
     second.unwrap();
-    assert!((3..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!(
+        (3..5).contains(&begun.elapsed().as_secs()),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]

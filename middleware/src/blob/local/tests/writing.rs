@@ -7,7 +7,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::local;
+use super::{local, put};
 use crate::blob::{Blobs as _, Hold};
 use crate::upload::tests::sample::key;
 
@@ -24,10 +24,16 @@ impl Drop for Tell {
 async fn bytes_written_in_any_order_are_read_back_in_theirs() {
     let (_dir, local) = local(1);
     let blob = local.open(key(1)).await.unwrap();
-    let batch = vec![Bytes::from_static(b"78"), Bytes::new(), Bytes::from_static(b"9")];
+    let batch = vec![
+        Bytes::from_static(b"78"),
+        Bytes::new(),
+        Bytes::from_static(b"9"),
+    ];
     blob.write(6, batch, Arc::new(())).await.unwrap();
-    blob.write_now(0, b"123").unwrap().unwrap();
-    blob.write(3, vec![Bytes::from_static(b"456")], Arc::new(())).await.unwrap();
+    put(blob.as_ref(), 0, "123").await;
+    blob.write(3, vec![Bytes::from_static(b"456")], Arc::new(()))
+        .await
+        .unwrap();
     assert_eq!(blob.read(0, 9).await.unwrap(), "123456789");
     assert_eq!(blob.read(4, 3).await.unwrap(), "567");
     assert_eq!(blob.read(9, 0).await.unwrap(), "");
@@ -35,7 +41,10 @@ async fn bytes_written_in_any_order_are_read_back_in_theirs() {
     let again = local.open(key(1)).await.unwrap();
     assert_eq!(again.read(0, 9).await.unwrap(), "123456789");
     let other = local.open(key(2)).await.unwrap();
-    assert_eq!(other.read(0, 1).await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    assert_eq!(
+        other.read(0, 1).await.unwrap_err().kind(),
+        ErrorKind::UnexpectedEof
+    );
 }
 
 #[tokio::test]
@@ -58,7 +67,11 @@ async fn nothing_is_preallocated_and_holes_are_zeros() {
     let path = dir.path().join(format!("{}.data", key(1)));
     let metadata = fs::metadata(path).unwrap();
     assert_eq!(metadata.len(), far + 1);
-    assert!(metadata.blocks() * 512 < 1 << 20, "{} blocks", metadata.blocks());
+    assert!(
+        metadata.blocks() * 512 < 1 << 20,
+        "{} blocks",
+        metadata.blocks()
+    );
     assert_eq!(blob.read(far - 3, 4).await.unwrap(), "\0\0\0x");
 }
 
@@ -68,7 +81,9 @@ async fn where_nothing_may_run_inline_write_now_writes_nothing() {
     let blob = local.open(key(1)).await.unwrap();
     assert!(blob.write_now(0, b"123").is_none());
     assert!(blob.read(0, 1).await.is_err());
-    blob.write(0, vec![Bytes::from_static(b"123")], Arc::new(())).await.unwrap();
+    blob.write(0, vec![Bytes::from_static(b"123")], Arc::new(()))
+        .await
+        .unwrap();
     assert_eq!(blob.read(0, 3).await.unwrap(), "123");
 }
 
@@ -82,10 +97,19 @@ async fn a_write_keeps_its_hold_until_it_has_stopped() {
     // Long enough that it would not be over if the hold were let go at its beginning.
     let (piece, count) = (Bytes::from(vec![7; 1 << 20]), 32);
     let mut write = blob.write(0, vec![piece.clone(); count], hold);
-    std::future::poll_fn(|cx| Poll::Ready(drop(write.as_mut().poll(cx)))).await;
+    std::future::poll_fn(|cx| {
+        let _ = write.as_mut().poll(cx);
+        Poll::Ready(())
+    })
+    .await;
     drop(write);
     told.await.unwrap();
-    assert_eq!(blob.read((count as u64 - 1) << 20, piece.len()).await.unwrap(), piece);
+    assert_eq!(
+        blob.read((count as u64 - 1) << 20, piece.len())
+            .await
+            .unwrap(),
+        piece
+    );
 }
 
 #[tokio::test]
@@ -93,13 +117,16 @@ async fn removing_is_idempotent_and_takes_only_its_own() {
     let (dir, local) = local(1);
     for number in [1, 2] {
         let blob = local.open(key(number)).await.unwrap();
-        blob.write_now(0, b"123").unwrap().unwrap();
+        put(blob.as_ref(), 0, "123").await;
     }
     for _ in 0..2 {
         local.remove(key(1)).await.unwrap();
     }
     local.remove(key(3)).await.unwrap();
-    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let names: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert_eq!(names, [format!("{}.data", key(2)).as_str()]);
     assert!(local.open(key(1)).await.unwrap().read(0, 1).await.is_err());
 }
@@ -109,7 +136,10 @@ async fn bytes_belong_to_their_owner_alone() {
     let (dir, local) = local(1);
     local.open(key(1)).await.unwrap();
     let path = dir.path().join(format!("{}.data", key(1)));
-    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
 }
 
 #[tokio::test]
@@ -125,5 +155,11 @@ async fn a_link_in_the_place_of_bytes_is_not_followed() {
 #[tokio::test]
 async fn free_space_is_known() {
     let (_dir, local) = local(1);
-    assert!(local.free_space().await.unwrap().is_some_and(|bytes| bytes > 0));
+    assert!(
+        local
+            .free_space()
+            .await
+            .unwrap()
+            .is_some_and(|bytes| bytes > 0)
+    );
 }

@@ -1,0 +1,305 @@
+//! An engine with everything around it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::faults::{Faults, FaultyBlobs, FaultyStore};
+use super::handler::Handler;
+use super::source::{self, Client, Feed};
+use crate::blob::Local;
+use crate::clock::Clock;
+use crate::config::UploadConfig;
+use crate::engine::{Append, Appended, Create, Created, Deliver, Engine, Gaps, Refusal, View};
+use crate::pace::Pace;
+use crate::store::{Disk, Memory, Store};
+use crate::upload::tests::sample;
+use crate::upload::{Declaration, Digest, Owner, SessionId, State, Target, Timestamp};
+
+/// Bytes of a chunk.
+pub(super) const CHUNK: u64 = 10;
+
+/// Every kind of store, with writes on the caller's task and away from it.
+pub(super) const KINDS: [Kind; 3] = [Kind::Memory, Kind::Disk, Kind::DiskBlocking];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Memory,
+    Disk,
+    DiskBlocking,
+}
+
+pub(super) struct Rig {
+    pub(super) engine: Arc<Engine>,
+    pub(super) handler: Arc<Handler>,
+    pub(super) faults: Arc<Faults>,
+    pub(super) kind: Kind,
+    config: UploadConfig,
+    store: Arc<dyn Store>,
+    dir: Arc<TempDir>,
+    now: Arc<AtomicU64>,
+    next: AtomicU8,
+}
+
+/// What byte `at` of every test file is.
+fn byte(at: u64) -> u8 {
+    (at * 7 % 251) as u8
+}
+
+/// The bytes of a test file.
+pub(super) fn content(total: u64) -> Vec<u8> {
+    (0..total).map(byte).collect()
+}
+
+/// The bytes of chunk `number` of a test file.
+pub(super) fn chunk(total: u64, number: u64) -> Vec<u8> {
+    (number * CHUNK..total.min((number + 1) * CHUNK))
+        .map(byte)
+        .collect()
+}
+
+impl Rig {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self::with(kind, |_| {})
+    }
+
+    /// A rig whose configuration is not quite the usual one.
+    pub(super) fn with(kind: Kind, change: impl FnOnce(&mut UploadConfig)) -> Self {
+        let mut config = UploadConfig::default();
+        config.uploads.chunk_size = CHUNK;
+        config.uploads.min_chunk_size = 5;
+        config.uploads.max_chunk_size = 20;
+        config.uploads.min_free_space = 0;
+        change(&mut config);
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let store: Arc<dyn Store> = match kind {
+            Kind::Memory => Arc::new(Memory::default()),
+            Kind::Disk | Kind::DiskBlocking => {
+                Arc::new(Disk::new(dir.path().to_owned(), kind.pace()))
+            }
+        };
+        // Files have the time of this machine, so the clock begins there: a little later, as
+        // files are made while it stands still.
+        let begun = Timestamp::from(SystemTime::now()).after(Duration::from_secs(60));
+        let now = Arc::new(AtomicU64::new(begun.0));
+        Self::over(kind, config, store, dir, now)
+    }
+
+    fn over(
+        kind: Kind,
+        config: UploadConfig,
+        store: Arc<dyn Store>,
+        dir: Arc<TempDir>,
+        now: Arc<AtomicU64>,
+    ) -> Self {
+        let faults = Arc::<Faults>::default();
+        let local = Local::new(dir.path().to_owned(), kind.pace());
+        let blobs = FaultyBlobs {
+            inner: Arc::new(local),
+            faults: Arc::clone(&faults),
+        };
+        let faulty = FaultyStore {
+            inner: Arc::clone(&store),
+            faults: Arc::clone(&faults),
+        };
+        let clock = {
+            let now = Arc::clone(&now);
+            Clock::new(move || Timestamp(now.load(Ordering::Relaxed)))
+        };
+        let shared = Arc::new(config.clone());
+        let engine = Engine::new(shared, Arc::new(faulty), Arc::new(blobs), clock);
+        let handler = Arc::<Handler>::default();
+        Self {
+            engine,
+            handler,
+            faults,
+            kind,
+            config,
+            store,
+            dir,
+            now,
+            next: AtomicU8::new(1),
+        }
+    }
+
+    /// Another process over what this one left, with another configuration if need be.
+    pub(super) fn again(&self, change: impl FnOnce(&mut UploadConfig)) -> Self {
+        let mut config = self.config.clone();
+        change(&mut config);
+        let (store, dir, now) = (
+            Arc::clone(&self.store),
+            Arc::clone(&self.dir),
+            Arc::clone(&self.now),
+        );
+        Self::over(self.kind, config, store, dir, now)
+    }
+
+    pub(super) fn deliver(&self) -> Arc<dyn Deliver> {
+        Arc::clone(&self.handler) as Arc<dyn Deliver>
+    }
+
+    /// Lets the clock run.
+    pub(super) fn pass(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        self.now.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    pub(super) async fn create(
+        &self,
+        declaration: Declaration,
+        owner: &str,
+    ) -> Result<Created, Refusal> {
+        let id = sample::id(self.next.fetch_add(1, Ordering::Relaxed));
+        self.create_as(id, false, declaration, owner).await
+    }
+
+    pub(super) async fn create_as(
+        &self,
+        id: SessionId,
+        idempotent: bool,
+        declaration: Declaration,
+        owner: &str,
+    ) -> Result<Created, Refusal> {
+        let owner = Owner(owner.to_owned());
+        let create = Create {
+            id,
+            idempotent,
+            declaration,
+            owner,
+        };
+        self.engine.create(create, self.deliver()).await
+    }
+
+    /// A new upload of `total` bytes.
+    pub(super) async fn upload(&self, total: u64) -> SessionId {
+        self.create(sample::declaration(total), "")
+            .await
+            .unwrap()
+            .id
+    }
+
+    /// An upload of which all but the last chunk are here.
+    pub(super) async fn nearly(&self, total: u64) -> SessionId {
+        let id = self.upload(total).await;
+        for number in 0..(total - 1) / CHUNK {
+            self.send(&id, number, &chunk(total, number)).await.unwrap();
+        }
+        id
+    }
+
+    /// Sends a whole chunk.
+    pub(super) async fn send(
+        &self,
+        id: &SessionId,
+        number: u64,
+        bytes: &[u8],
+    ) -> Result<Appended, Refusal> {
+        let length = Some(bytes.len() as u64);
+        self.append(id, number, length, &[], source::whole(bytes))
+            .await
+    }
+
+    /// Sends the right bytes of a one-chunk file.
+    pub(super) async fn send_only(&self, id: &SessionId) -> Result<Appended, Refusal> {
+        self.send(id, 0, &content(CHUNK)).await
+    }
+
+    pub(super) async fn append(
+        &self,
+        id: &SessionId,
+        number: u64,
+        length: Option<u64>,
+        digests: &[Digest],
+        mut feed: Feed,
+    ) -> Result<Appended, Refusal> {
+        let target = Target::Chunk { number, length };
+        let append = Append {
+            id: id.clone(),
+            target,
+            digests: digests.to_vec(),
+        };
+        self.engine.append(&append, &mut feed, self.deliver()).await
+    }
+
+    /// A request in a task of its own, whose body the test sends.
+    pub(super) fn request(&self, id: &SessionId, number: u64) -> (Client, Request) {
+        let (client, mut feed) = source::body();
+        let target = Target::Chunk {
+            number,
+            length: None,
+        };
+        let append = Append {
+            id: id.clone(),
+            target,
+            digests: Vec::new(),
+        };
+        let (engine, deliver) = (Arc::clone(&self.engine), self.deliver());
+        let request = tokio::spawn(async move { engine.append(&append, &mut feed, deliver).await });
+        (client, request)
+    }
+
+    /// A request in a task of its own, whose body is all here.
+    pub(super) fn whole_request(&self, id: &SessionId, number: u64, bytes: &[u8]) -> Request {
+        let (client, request) = self.request(id, number);
+        client.send(bytes);
+        request
+    }
+
+    pub(super) async fn view(&self, id: &SessionId) -> Result<View, Refusal> {
+        self.engine.status(id.key()).await.map(|(view, _)| view)
+    }
+
+    pub(super) async fn gaps(&self, id: &SessionId) -> Gaps {
+        self.engine.status(id.key()).await.unwrap().1
+    }
+
+    pub(super) async fn state(&self, id: &SessionId) -> State {
+        self.view(id).await.unwrap().state
+    }
+
+    pub(super) async fn uploaded(&self, id: &SessionId) -> u64 {
+        self.view(id).await.unwrap().uploaded
+    }
+
+    /// Waits until no finisher of the upload is at work.
+    pub(super) async fn settled(&self, id: &SessionId) {
+        let Some(active) = self.engine.table.peek(id.key()) else {
+            return;
+        };
+        loop {
+            let changed = active.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if active.lock().finisher.is_none() {
+                break;
+            }
+            changed.await;
+        }
+        self.engine.let_go(active);
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    pub(super) fn data_file(&self, id: &SessionId) -> PathBuf {
+        self.dir.path().join(format!("{}.data", id.key()))
+    }
+}
+
+/// A request that is on its way.
+pub(super) type Request = JoinHandle<Result<Appended, Refusal>>;
+
+impl Kind {
+    fn pace(self) -> Arc<Pace> {
+        Arc::new(Pace::new(if self == Self::DiskBlocking { 0 } else { 2 }))
+    }
+}

@@ -1,0 +1,100 @@
+//! A client's body, byte by byte as a test wants it.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use crate::engine::{Source, SourceError};
+
+/// The body of a request, as the engine reads it.
+pub(super) struct Feed {
+    bytes: mpsc::UnboundedReceiver<Result<Bytes, SourceError>>,
+    given: usize,
+    ended: bool,
+    progress: watch::Sender<Progress>,
+}
+
+/// How far the engine has come with a body.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    is_read: bool,
+    /// Pieces after which it asked for more.
+    taken: usize,
+    /// Whether it asked again after the end, which not every body can stand.
+    asked_after_end: bool,
+}
+
+/// The client at the other end. When it is dropped, the body ends.
+pub(super) struct Client {
+    bytes: mpsc::UnboundedSender<Result<Bytes, SourceError>>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// A body that ends when its client is dropped.
+pub(super) fn body() -> (Client, Feed) {
+    let (sender, bytes) = mpsc::unbounded_channel();
+    let (told, progress) = watch::channel(Progress::default());
+    (
+        Client {
+            bytes: sender,
+            progress,
+        },
+        Feed {
+            bytes,
+            given: 0,
+            ended: false,
+            progress: told,
+        },
+    )
+}
+
+/// A body that is all here, in pieces of three bytes.
+pub(super) fn whole(bytes: &[u8]) -> Feed {
+    let (client, feed) = body();
+    bytes.chunks(3).for_each(|piece| client.send(piece));
+    feed
+}
+
+impl Client {
+    pub(super) fn send(&self, bytes: &[u8]) {
+        let _ = self.bytes.send(Ok(Bytes::copy_from_slice(bytes)));
+    }
+
+    /// The connection breaks.
+    pub(super) fn break_off(self) {
+        let _ = self.bytes.send(Err(SourceError));
+    }
+
+    /// Waits until the engine has taken `pieces` pieces and asks for more.
+    pub(super) async fn gave(&mut self, pieces: usize) {
+        let arrived = |progress: &Progress| progress.is_read && progress.taken >= pieces;
+        self.progress.wait_for(arrived).await.unwrap();
+    }
+
+    /// Ends the body; what is left tells whether the engine asked for more afterwards.
+    pub(super) fn end(self) -> impl Fn() -> bool {
+        let Self { bytes, progress } = self;
+        drop(bytes);
+        move || progress.borrow().asked_after_end
+    }
+
+    /// Whether the engine has begun to read.
+    pub(super) fn is_read(&self) -> bool {
+        self.progress.borrow().is_read
+    }
+}
+
+impl Source for Feed {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceError>>> {
+        self.progress.send_modify(|progress| {
+            progress.is_read = true;
+            progress.taken = self.given;
+            progress.asked_after_end |= self.ended;
+        });
+        let next = self.bytes.poll_recv(cx);
+        self.given += usize::from(next.is_ready());
+        self.ended |= matches!(next, Poll::Ready(None));
+        next
+    }
+}

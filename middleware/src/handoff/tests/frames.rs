@@ -1,0 +1,159 @@
+//! The body, poll by poll.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+
+use super::{READ_LEN, Ready, content, multipart, raw, request_of};
+use crate::handoff::HandoffBody;
+use crate::handoff::body::Digested;
+use crate::upload::{Algorithm, Hasher};
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The lengths of the frames of a body; 0 for every poll that was not ready.
+fn polls(mut body: HandoffBody) -> Vec<usize> {
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut cx = Context::from_waker(&waker);
+    let mut polls = Vec::new();
+    loop {
+        let left = body.len();
+        assert_eq!(body.size_hint().exact(), Some(left));
+        let woken = wakes.0.load(Ordering::SeqCst);
+        match Pin::new(&mut body).poll_frame(&mut cx) {
+            Poll::Ready(Some(frame)) => {
+                let len = frame.unwrap().into_data().unwrap().len();
+                assert_eq!(body.len(), left - len as u64);
+                polls.push(len);
+            }
+            Poll::Ready(None) => {
+                assert!(body.is_end_stream());
+                return polls;
+            }
+            Poll::Pending => {
+                assert_eq!(
+                    wakes.0.load(Ordering::SeqCst),
+                    woken + 1,
+                    "nobody would poll again"
+                );
+                polls.push(0);
+            }
+        }
+    }
+}
+
+/// A multipart parser takes all that is ready before it gives anything out.
+#[test]
+fn a_body_waits_once_before_every_frame_but_the_first() {
+    let (request, _) = multipart(&content(2 * READ_LEN + 5));
+    let polls = polls(request.into_body());
+    let [before, first, 0, second, 0, third, 0, after] = polls[..] else {
+        panic!("{polls:?}")
+    };
+    assert_eq!((first, second, third), (READ_LEN, READ_LEN, 5));
+    assert!(
+        (100..300).contains(&before) && (40..80).contains(&after),
+        "{polls:?}"
+    );
+}
+
+#[test]
+fn a_raw_body_is_the_file() {
+    for (len, expected) in [
+        (0, vec![]),
+        (1, vec![1, 0]),
+        (READ_LEN, vec![READ_LEN, 0]),
+        (READ_LEN + 1, vec![READ_LEN, 0, 1, 0]),
+    ] {
+        let (request, _) = request_of(&raw(), super::header(len as u64), content(len));
+        assert_eq!(polls(request.into_body()), expected, "{len}");
+    }
+}
+
+#[tokio::test]
+async fn the_digest_is_there_once_the_file_was_read() {
+    for len in [0, 1, READ_LEN, 2 * READ_LEN + 5] {
+        let file = content(len);
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(&file);
+        let expected = hasher.finish().to_hex();
+        for config in [crate::config::Delivery::default(), raw()] {
+            let (request, digested) = request_of(&config, super::header(len as u64), file.clone());
+            request.into_body().collect().await.unwrap();
+            assert_eq!(digested.take(), Some(expected.clone()), "{len}");
+            assert_eq!(digested.take(), None);
+        }
+    }
+}
+
+/// A parser stops at the closing boundary, or even before it.
+#[tokio::test]
+async fn the_digest_does_not_need_the_end_of_the_body() {
+    let (request, digested) = multipart(&content(READ_LEN + 5));
+    let mut body = request.into_body();
+    for _ in 0..2 {
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(digested.take(), None);
+    }
+    body.frame().await.unwrap().unwrap();
+    assert!(digested.take().is_some());
+}
+
+#[tokio::test]
+async fn a_digest_nobody_asked_for_is_not_computed() {
+    let digested = Digested::default();
+    let blob = Arc::new(Ready {
+        bytes: content(5),
+        broken_at: None,
+    });
+    let body = HandoffBody::new(String::new(), blob, 5, String::new(), None);
+    body.collect().await.unwrap();
+    assert_eq!(digested.take(), None);
+}
+
+/// The length was promised: a handler must not take what is left for the file.
+#[tokio::test]
+async fn a_file_that_cannot_be_read_ends_the_body_with_an_error() {
+    let len = 2 * READ_LEN as u64;
+    let digested = Digested::default();
+    for broken_at in [0, len - 1] {
+        let blob = Arc::new(Ready {
+            bytes: content(2 * READ_LEN),
+            broken_at: Some(broken_at),
+        });
+        let (before, after) = ("before".to_owned(), "after".to_owned());
+        let body = HandoffBody::new(before, blob, len, after, Some(digested.clone()));
+        assert!(body.collect().await.is_err(), "{broken_at}");
+        assert_eq!(digested.take(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_stands_around_the_file_stands_around_it() {
+    for (before, after) in [("", ""), ("<", ""), ("", ">"), ("<<", ">>")] {
+        let file = content(10);
+        let blob = Arc::new(Ready {
+            bytes: file.clone(),
+            broken_at: None,
+        });
+        let body = HandoffBody::new(before.to_owned(), blob, 10, after.to_owned(), None);
+        let expected = [before.as_bytes(), &file, after.as_bytes()].concat();
+        assert_eq!(body.len(), expected.len() as u64);
+        assert!(!body.is_empty());
+        let bytes: Bytes = body.collect().await.unwrap().to_bytes();
+        assert_eq!(bytes, expected);
+    }
+}

@@ -1,0 +1,108 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod captured;
+mod frames;
+mod parser;
+mod requests;
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+
+use super::body::Digested;
+use super::{HandoffBody, Template};
+use crate::blob::{Blob, Hold};
+use crate::config::{Delivery as Config, Form};
+use crate::engine::Delivery;
+use crate::store::BoxFuture;
+use crate::upload::tests::sample::{declaration, key};
+use crate::upload::{Header, Limits, Owner, Timestamp};
+
+/// Bytes the body reads at once.
+const READ_LEN: usize = 256 * 1024;
+
+/// A file that is always ready, as one in the page cache nearly is.
+struct Ready {
+    bytes: Bytes,
+    /// Reading at this offset fails.
+    broken_at: Option<u64>,
+}
+
+impl Blob for Ready {
+    fn write_now(&self, _: u64, _: &[u8]) -> Option<io::Result<()>> {
+        None
+    }
+
+    fn write(&self, _: u64, _: Vec<Bytes>, _: Hold) -> BoxFuture<'static, io::Result<()>> {
+        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
+    }
+
+    fn wants_batches(&self) -> bool {
+        false
+    }
+
+    fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
+        let start = usize::try_from(offset).unwrap();
+        let read = match self.broken_at {
+            Some(at) if (offset..offset + len as u64).contains(&at) => {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            _ => Ok(self.bytes.slice(start..start + len)),
+        };
+        Box::pin(std::future::ready(read))
+    }
+}
+
+/// What byte `at` of every test file is.
+fn content(len: usize) -> Bytes {
+    (0..len).map(|at| (at * 7 % 251) as u8).collect()
+}
+
+fn header(total: u64) -> Header {
+    let limits = Limits {
+        chunk_size: 10,
+        chunk_size_min: 5,
+        chunk_size_max: 20,
+    };
+    let (created, owner) = (Timestamp(1), Owner::default());
+    Header {
+        created,
+        owner,
+        declaration: declaration(total),
+        limits,
+    }
+}
+
+/// The request of a file, and where its digest goes.
+fn request_of(config: &Config, header: Header, bytes: Bytes) -> (Request<HandoffBody>, Digested) {
+    let blob = Arc::new(Ready {
+        bytes,
+        broken_at: None,
+    });
+    let delivery = Delivery {
+        key: key(1),
+        header: Arc::new(header),
+        blob,
+        wants_sha256: true,
+    };
+    Template::new(config, None)
+        .unwrap()
+        .request(delivery, [7; 16])
+}
+
+fn multipart(bytes: &Bytes) -> (Request<HandoffBody>, Digested) {
+    request_of(
+        &Config::default(),
+        header(bytes.len() as u64),
+        bytes.clone(),
+    )
+}
+
+fn raw() -> Config {
+    Config {
+        form: Form::Raw,
+        ..Config::default()
+    }
+}

@@ -1,0 +1,217 @@
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::{Request, Response};
+
+/// No answer may take longer than this.
+pub const READ_LIMIT: Duration = Duration::from_secs(30);
+
+type Headers = Vec<(String, Vec<u8>)>;
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    #[must_use]
+    pub fn open(addr: SocketAddr) -> Self {
+        Self::try_open(addr).unwrap_or_else(|error| panic!("connecting to {addr}: {error}"))
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn try_open(addr: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, READ_LIMIT)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(READ_LIMIT))?;
+        stream.set_write_timeout(Some(READ_LIMIT))?;
+        Ok(Self {
+            stream,
+            read: Vec::new(),
+        })
+    }
+
+    /// A second handle on the same socket, to write while another thread reads.
+    ///
+    /// # Panics
+    /// When the process has no descriptor left.
+    #[must_use]
+    pub fn writer(&self) -> TcpStream {
+        self.stream.try_clone().expect("a descriptor")
+    }
+
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Sends head and body, then reads the answer.
+    ///
+    /// # Errors
+    /// What the socket says; a body that could not be written is not an error when an
+    /// answer can still be read.
+    pub fn exchange(&mut self, request: &Request) -> io::Result<Response> {
+        let mut bytes = request.head();
+        bytes.extend_from_slice(&request.framed_body());
+        let written = self.write(&bytes);
+        let answer = self.response(request.verb());
+        if answer.is_err() {
+            written?;
+        }
+        answer
+    }
+
+    /// Sends the head with `Expect: 100-continue` and waits for the `100`: afterwards the
+    /// server is known to be reading the body of this request.
+    ///
+    /// # Panics
+    /// When another answer comes.
+    pub fn start(&mut self, request: &Request) {
+        let head = request.clone().header("Expect", "100-continue").head();
+        self.write(&head).expect("the head is taken");
+        let (status, _) = self.head().expect("an interim answer");
+        assert_eq!(status, 100, "the server asks for the body");
+    }
+
+    /// No more bytes from this side; answers can still be read.
+    pub fn end_writing(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// True when the peer has closed and sent nothing more.
+    pub fn closed(&mut self, within: Duration) -> bool {
+        let _ = self.stream.set_read_timeout(Some(within));
+        let ended = match self.stream.read(&mut [0; 1]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        };
+        let _ = self.stream.set_read_timeout(Some(READ_LIMIT));
+        ended
+    }
+
+    /// Reads one final answer; interim ones are collected on the way.
+    ///
+    /// # Errors
+    /// When the connection ends early or the answer is malformed.
+    pub fn response(&mut self, method: &str) -> io::Result<Response> {
+        let mut interim = Vec::new();
+        loop {
+            let (status, headers) = self.head()?;
+            if (100..200).contains(&status) {
+                interim.push(status);
+                continue;
+            }
+            let mut response = Response {
+                status,
+                headers,
+                body: Vec::new(),
+                interim,
+            };
+            response.body = self.body_of(method, &response)?;
+            return Ok(response);
+        }
+    }
+
+    fn head(&mut self) -> io::Result<(u16, Headers)> {
+        let end = loop {
+            if let Some(at) = find(&self.read, b"\r\n\r\n") {
+                break at;
+            }
+            self.fill()?;
+        };
+        let head: Vec<u8> = self.read.drain(..end + 4).collect();
+        let mut lines = head[..end]
+            .split(|byte| *byte == b'\n')
+            .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let first = lines.next().unwrap_or_default();
+        let status = first
+            .get(9..12)
+            .and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+        let status = status.ok_or_else(|| malformed("status line"))?;
+        let mut headers = Vec::new();
+        for line in lines {
+            let colon = line
+                .iter()
+                .position(|byte| *byte == b':')
+                .ok_or_else(|| malformed("header line"))?;
+            let name = String::from_utf8_lossy(&line[..colon]).to_ascii_lowercase();
+            headers.push((name, line[colon + 1..].trim_ascii().to_vec()));
+        }
+        Ok((status, headers))
+    }
+
+    fn body_of(&mut self, method: &str, response: &Response) -> io::Result<Vec<u8>> {
+        if method == "HEAD" || response.status == 204 || response.status == 304 {
+            return Ok(Vec::new());
+        }
+        if response.text("transfer-encoding").as_deref() == Some("chunked") {
+            return self.chunked_body();
+        }
+        if let Some(length) = response.text("content-length") {
+            return self.take(length.parse().map_err(|_| malformed("content-length"))?);
+        }
+        while self.fill().is_ok() {}
+        Ok(std::mem::take(&mut self.read))
+    }
+
+    fn chunked_body(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let end = loop {
+                if let Some(at) = find(&self.read, b"\r\n") {
+                    break at;
+                }
+                self.fill()?;
+            };
+            let line: Vec<u8> = self.read.drain(..end + 2).collect();
+            let size = std::str::from_utf8(&line[..end])
+                .ok()
+                .and_then(|text| usize::from_str_radix(text, 16).ok());
+            let size = size.ok_or_else(|| malformed("chunk size"))?;
+            let piece = self.take(size + 2)?;
+            if size == 0 {
+                return Ok(body);
+            }
+            body.extend_from_slice(&piece[..size]);
+        }
+    }
+
+    fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.read.len() < count {
+            self.fill()?;
+        }
+        Ok(self.read.drain(..count).collect())
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let mut piece = [0; 16 * 1024];
+        match self.stream.read(&mut piece)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.read.extend_from_slice(&piece[..count]);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|at| at == needle)
+}
+
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("malformed {what}"))
+}
