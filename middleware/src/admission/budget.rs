@@ -95,17 +95,26 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts an upload in that exists already, whatever room there is.
-    pub fn admit(&self, request: &Request<'_>, active: Timestamp) {
-        let owner = request.owner.clone();
-        self.lock().insert(
-            request.key,
-            Reserved {
-                owner,
+    /// Counts an upload in of which nothing is known yet, whatever room there is; it may be
+    /// released or updated from now on. Changes nothing where it is counted already.
+    pub fn admit(&self, key: UploadKey, now: Timestamp) {
+        let unknown = Reserved {
+            owner: Owner::default(),
+            bytes: 0,
+            active: now,
+        };
+        self.lock().entry(key).or_insert(unknown);
+    }
+
+    /// Notes what has become known of an upload that is still counted.
+    pub fn describe(&self, request: &Request<'_>) {
+        if let Some(reserved) = self.lock().get_mut(&request.key) {
+            *reserved = Reserved {
+                owner: request.owner.clone(),
                 bytes: request.bytes,
-                active,
-            },
-        );
+                active: request.now,
+            };
+        }
     }
 
     /// Notes that an upload received bytes and expects `remaining` more.

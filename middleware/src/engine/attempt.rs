@@ -6,7 +6,7 @@ use super::deliver::{Deliver, Delivered, Delivery};
 use super::receive::io_refusal;
 use super::verify::Verified;
 use super::{Engine, Refusal};
-use crate::blob::{OnConflict, Publish};
+use crate::blob::{Blob, OnConflict, Publish};
 use crate::config;
 use crate::upload::{
     Answer, Entry, Failure, FileName, Record, State, Verdict, retry_delay, verdict,
@@ -45,27 +45,20 @@ impl Engine {
             return Ok(Attempt::Over);
         }
         let Verified::Matches { sha256 } = self.verify(active).await? else {
-            self.end(
-                active,
-                Entry::DigestMismatch {
-                    at: self.clock.now(),
-                },
-                true,
-            )
-            .await?;
+            let at = self.clock.now();
+            self.end(active, Entry::DigestMismatch { at }, true).await?;
             return Ok(Attempt::Over);
         };
         let Ok(_permit) = self.deliveries.acquire().await else {
             return Ok(Attempt::Over);
         };
-        active
-            .append(Entry::HandoffBegun {
-                at: self.clock.now(),
-            })
-            .await?;
+        // An empty file has had no chunk that would have made its data file.
+        let blob = active.blob(self.blobs.as_ref()).await?;
+        let at = self.clock.now();
+        active.append(Entry::HandoffBegun { at }).await?;
         let outcome = match self.config.delivery.mode {
-            config::Mode::Handler => self.hand_over(active, deliver, sha256).await?,
-            config::Mode::Store => self.publish(active, sha256).await?,
+            config::Mode::Handler => self.hand_over(active, blob, deliver, sha256).await,
+            config::Mode::Store => self.publish(active, sha256).await,
         };
         self.settle(active, outcome).await
     }
@@ -94,11 +87,11 @@ impl Engine {
     async fn hand_over(
         &self,
         active: &Active,
+        blob: Arc<dyn Blob>,
         deliver: &Arc<dyn Deliver>,
         sha256: Option<String>,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Outcome {
         let header = Arc::clone(&active.lock().record.header);
-        let blob = active.blob(self.blobs.as_ref()).await?;
         let wants_sha256 = sha256.is_none();
         let delivery = Delivery {
             key: active.key,
@@ -107,26 +100,25 @@ impl Engine {
             wants_sha256,
         };
         // A task of its own, so that a panic of the handler is an outcome and not ours.
-        let mut task = tokio::spawn(deliver.deliver(delivery));
+        let deliver = Arc::clone(deliver);
+        let mut task = tokio::spawn(async move { deliver.deliver(delivery).await });
         let delivered = tokio::time::timeout(self.config.delivery.timeout, &mut task).await;
-        Ok(match delivered {
+        match delivered {
             Ok(Ok(Delivered::Answered {
                 answer,
                 sha256: computed,
             })) => Outcome::Answered(answer, sha256.or(computed)),
-            Ok(Ok(Delivered::Broken)) => Outcome::Unknown(Failure::Broken),
-            Ok(Err(_)) => Outcome::Unknown(Failure::Panicked),
+            Ok(Ok(Delivered::Broken)) => Outcome::Failed(Failure::Broken),
+            Ok(Err(_)) => Outcome::Failed(Failure::Panicked),
             Err(_) => {
                 task.abort();
-                Outcome::Unknown(Failure::TimedOut)
+                Outcome::Failed(Failure::TimedOut)
             }
-        })
+        }
     }
 
-    async fn publish(&self, active: &Active, sha256: Option<String>) -> Result<Outcome, Refusal> {
+    async fn publish(&self, active: &Active, sha256: Option<String>) -> Outcome {
         let delivery = &self.config.delivery;
-        // An empty file has had no chunk that would have made its data file.
-        active.blob(self.blobs.as_ref()).await?;
         let publish = Publish {
             dir: delivery.storage_path.clone(),
             name: active.lock().record.header.declaration.name.clone(),
@@ -136,9 +128,14 @@ impl Engine {
                 config::OnConflict::Overwrite => OnConflict::Overwrite,
             },
         };
-        let name = self.blobs.publish(active.key, publish).await;
-        let name = name.map_err(|error| io_refusal(active.key, &error))?;
-        Ok(name.map_or(Outcome::NameTaken, |name| Outcome::Stored(name, sha256)))
+        match self.blobs.publish(active.key, publish).await {
+            Ok(Some(name)) => Outcome::Stored(name, sha256),
+            Ok(None) => Outcome::NameTaken,
+            Err(error) => {
+                io_refusal(active.key, &error);
+                Outcome::Failed(Failure::NotStored)
+            }
+        }
     }
 
     /// Puts the outcome of an attempt on record.
@@ -153,7 +150,7 @@ impl Engine {
             Outcome::Answered(answer, _) => {
                 return self.fail(active, Failure::Answered(answer)).await;
             }
-            Outcome::Unknown(failure) => return self.fail(active, failure).await,
+            Outcome::Failed(failure) => return self.fail(active, failure).await,
         };
         let rejected = answer.as_ref().is_some_and(|answer| answer.status >= 400);
         self.end(
@@ -218,7 +215,7 @@ enum Outcome {
     Answered(Answer, Option<String>),
     Stored(FileName, Option<String>),
     NameTaken,
-    Unknown(Failure),
+    Failed(Failure),
 }
 
 /// The answer of store mode under `on_conflict = "reject"`.
@@ -254,6 +251,7 @@ fn warn_of(active: &Active, failure: &Failure) {
         Failure::Answered(Answer { status, .. }) => {
             tracing::warn!(%key, status, ?next, "the handler asks for the upload again");
         }
+        Failure::NotStored => tracing::warn!(%key, ?next, "the file has not got its place yet"),
         failure => tracing::error!(%key, ?failure, ?next, "nobody can tell what the handler did"),
     }
 }

@@ -1,3 +1,5 @@
+use super::claim;
+use super::finish::Finisher;
 use super::receive::io_refusal;
 use super::{Engine, Refusal};
 use crate::upload::{Entry, Record, State, UploadKey};
@@ -20,14 +22,14 @@ impl Engine {
         };
         active.append_if(|inner| entry(&inner.record)).await?;
         {
-            let inner = active.lock();
+            let mut inner = active.lock();
             inner.claims.stop_all();
-            if let Some(finisher) = &inner.finisher {
-                finisher.wake();
-            }
+            inner.finisher.as_mut().map(Finisher::wake);
         }
         active.changed.notify_waiters();
         self.budget.release(key);
+        // Whoever still holds a claim may be about to make the file that is to go.
+        claim::wait_for_all(&active).await?;
         self.let_go(active);
         self.blobs
             .remove(key)

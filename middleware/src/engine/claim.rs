@@ -205,19 +205,31 @@ fn refusal(record: &Record, violation: Violation) -> Refusal {
 }
 
 async fn wait_for_turn(active: &Active, claim: &Claim, span: Span) -> Result<(), Refusal> {
+    let turn = wait_until(active, |inner| inner.claims.is_first(claim.ticket, span));
+    tokio::select! {
+        biased;
+        () = claim.stop.cancelled() => Err(Refusal::Superseded),
+        () = turn => Ok(()),
+    }
+}
+
+/// Waits until no request adds bytes any more.
+pub(super) async fn wait_for_all(active: &Active) -> Result<(), Refusal> {
+    let gone = wait_until(active, |inner| inner.claims.is_empty());
+    tokio::time::timeout(WAIT_MAX, gone)
+        .await
+        .map_err(|_| Refusal::Busy)
+}
+
+/// Waits until what requests share is as `ready` wants it.
+pub(super) async fn wait_until(active: &Active, ready: impl Fn(&Inner) -> bool) {
     loop {
         let changed = active.changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        if claim.stop.is_cancelled() {
-            return Err(Refusal::Superseded);
+        if ready(&active.lock()) {
+            return;
         }
-        if active.lock().claims.is_first(claim.ticket, span) {
-            return Ok(());
-        }
-        tokio::select! {
-            () = changed => {}
-            () = claim.stop.cancelled() => {}
-        }
+        changed.await;
     }
 }

@@ -24,61 +24,51 @@ impl Engine {
         if create.declaration.total > bytes_max {
             return Err(Refusal::TooLarge { bytes_max });
         }
-        let key = create.id.key();
-        if create.idempotent
-            && let Some(view) = self.existing(&create, &deliver).await?
-        {
-            return Ok(Created {
-                id: create.id,
-                view,
-            });
+        let (id, empty) = (create.id.clone(), create.declaration.total == 0);
+        let engine = Arc::clone(self);
+        // A client that leaves now must not leave a session half made or half counted.
+        let made = self.tasks.spawn(async move { engine.find_or_make(&create).await });
+        let mut view = made.await.unwrap_or(Err(Refusal::Internal))?;
+        if empty {
+            view = self.finish_empty(view.key, &deliver).await?;
         }
-        self.reserve(&create).await?;
-        let header = Arc::new(self.header(&create));
+        Ok(Created { id, view })
+    }
+
+    async fn find_or_make(&self, create: &Create) -> Result<View, Refusal> {
+        if !create.idempotent {
+            return self.make(create).await;
+        }
+        // Repeated requests at the same time are answered one after the other.
+        let _alone = self.creates.lock().await;
+        match self.existing(create).await? {
+            Some(view) => Ok(view),
+            None => self.make(create).await,
+        }
+    }
+
+    async fn make(&self, create: &Create) -> Result<View, Refusal> {
+        let key = create.id.key();
+        self.reserve(create).await?;
+        let header = Arc::new(self.header(create));
         let mut stored = self.store.create(key, Arc::clone(&header)).await;
         if create.idempotent && matches!(stored, Err(StoreError::Exists)) {
-            // Another request with the same idempotency key was first, or the upload it made
-            // has expired.
-            if let Some(view) = self.existing(&create, &deliver).await? {
-                return Ok(Created {
-                    id: create.id,
-                    view,
-                });
-            }
+            // What an earlier request with this key made has expired.
             self.remove_expired(key, self.clock.now()).await?;
-            self.reserve(&create).await?;
+            self.reserve(create).await?;
             stored = self.store.create(key, Arc::clone(&header)).await;
         }
-        match stored {
-            Ok(()) => {}
-            Err(error) => {
-                self.budget.release(key);
-                return Err(table::refusal(key, &error));
-            }
+        if let Err(error) = stored {
+            self.budget.release(key);
+            return Err(table::refusal(key, &error));
         }
         tracing::info!(%key, bytes = create.declaration.total, "upload created");
-        let view = if create.declaration.total == 0 {
-            self.finish_empty(key, &deliver).await?
-        } else {
-            View::new(
-                key,
-                &Record::new(header),
-                &self.deadlines(),
-                self.clock.now(),
-            )
-        };
-        Ok(Created {
-            id: create.id,
-            view,
-        })
+        let record = Record::new(header);
+        Ok(View::new(key, &record, &self.deadlines(), self.clock.now()))
     }
 
     /// The upload that an earlier request with this id made.
-    async fn existing(
-        self: &Arc<Self>,
-        create: &Create,
-        deliver: &Arc<dyn Deliver>,
-    ) -> Result<Option<View>, Refusal> {
+    async fn existing(&self, create: &Create) -> Result<Option<View>, Refusal> {
         let view = match self.status(create.id.key()).await {
             Ok((view, _)) => view,
             Err(Refusal::NoSession) => return Ok(None),
@@ -86,13 +76,11 @@ impl Engine {
         };
         let same = same_file(&view.header.declaration, &create.declaration)
             && view.header.owner == create.owner;
-        if !same {
-            return Err(Refusal::IdempotencyMismatch);
+        if same {
+            Ok(Some(view))
+        } else {
+            Err(Refusal::IdempotencyMismatch)
         }
-        if create.declaration.total == 0 {
-            return self.finish_empty(view.key, deliver).await.map(Some);
-        }
-        Ok(Some(view))
     }
 
     /// Hands over an upload that has no chunks, unless that was done already.

@@ -1,28 +1,36 @@
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::active::Active;
 use super::attempt::Attempt;
+use super::claim::wait_until;
 use super::deliver::Deliver;
 use super::{Engine, View};
 use crate::config;
 use crate::upload::{Record, State, retry_delay};
 
 /// The one task that hands an upload over.
+#[derive(Default)]
 pub(super) struct Finisher {
-    /// Whether it waits for the next attempt.
-    resting: bool,
-    /// Ends the wait.
-    wake: Arc<Notify>,
+    /// Ends its wait for the next attempt, while it waits.
+    rest: Option<CancellationToken>,
 }
 
 impl Finisher {
-    /// Ends the wait for the next attempt.
-    pub(super) fn wake(&self) {
-        if self.resting {
-            self.wake.notify_one();
-        }
+    /// Ends the wait for the next attempt; whether there was one.
+    pub(super) fn wake(&mut self) -> bool {
+        self.rest.take().map(|rest| rest.cancel()).is_some()
+    }
+}
+
+/// Says that there is no finisher any more, however it ends.
+struct Finishing<'a>(&'a Active);
+
+impl Drop for Finishing<'_> {
+    fn drop(&mut self) {
+        self.0.lock().finisher = None;
+        self.0.changed.notify_waiters();
     }
 }
 
@@ -38,17 +46,9 @@ impl Engine {
         if pull && self.start_finisher(active, deliver) {
             tracing::debug!(key = %active.key, "a client asks for the hand-off");
         }
-        let outcome = async {
-            loop {
-                let changed = active.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if active.lock().finisher.as_ref().is_none_or(|f| f.resting) {
-                    return;
-                }
-                changed.await;
-            }
-        };
+        let outcome = wait_until(active, |inner| {
+            inner.finisher.as_ref().is_none_or(|f| f.rest.is_some())
+        });
         // After that time the client is told to come back.
         let _ = tokio::time::timeout(self.config.delivery.finalize_wait, outcome).await;
         let inner = active.lock();
@@ -71,20 +71,15 @@ impl Engine {
         }
         let mut inner = active.lock();
         if let Some(finisher) = &mut inner.finisher {
-            finisher.wake();
-            return std::mem::replace(&mut finisher.resting, false);
+            return finisher.wake();
         }
         if !self.is_due(&inner.record) {
             return false;
         }
-        let wake = Arc::new(Notify::new());
-        inner.finisher = Some(Finisher {
-            resting: false,
-            wake: Arc::clone(&wake),
-        });
+        inner.finisher = Some(Finisher::default());
         let (engine, active, deliver) = (Arc::clone(self), Arc::clone(active), Arc::clone(deliver));
         self.tasks
-            .spawn(async move { engine.finish(active, deliver, &wake).await });
+            .spawn(async move { engine.finish(active, deliver).await });
         true
     }
 
@@ -99,19 +94,14 @@ impl Engine {
         }
     }
 
-    async fn finish(
-        self: Arc<Self>,
-        active: Arc<Active>,
-        deliver: Arc<dyn Deliver>,
-        wake: &Notify,
-    ) {
+    async fn finish(self: Arc<Self>, active: Arc<Active>, deliver: Arc<dyn Deliver>) {
+        let finishing = Finishing(&active);
         while let Attempt::Again = self.attempt(&active, &deliver).await {
-            if self.rest(&active, wake).await.is_err() {
+            if self.rest(&active).await.is_err() {
                 break;
             }
         }
-        active.lock().finisher = None;
-        active.changed.notify_waiters();
+        drop(finishing);
         self.let_go(active);
     }
 
@@ -119,12 +109,13 @@ impl Engine {
     ///
     /// # Errors
     /// There will be none: the upload expired or was removed, or the server shuts down.
-    async fn rest(&self, active: &Active, wake: &Notify) -> Result<(), ()> {
+    async fn rest(&self, active: &Active) -> Result<(), ()> {
+        let rest = CancellationToken::new();
         let delay = {
             let mut inner = active.lock();
-            if let Some(finisher) = &mut inner.finisher {
-                finisher.resting = true;
-            }
+            inner.finisher = Some(Finisher {
+                rest: Some(rest.clone()),
+            });
             if self.deadlines().expiry(&inner.record) <= self.clock.now() {
                 return Err(());
             }
@@ -133,13 +124,11 @@ impl Engine {
         active.changed.notify_waiters();
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            () = wake.notified() => {}
+            () = rest.cancelled() => {}
             () = self.draining.cancelled() => return Err(()),
         }
         let mut inner = active.lock();
-        if let Some(finisher) = &mut inner.finisher {
-            finisher.resting = false;
-        }
+        inner.finisher = Some(Finisher::default());
         if active.is_usable() && self.is_due(&inner.record) {
             Ok(())
         } else {

@@ -54,6 +54,8 @@ pub struct Engine {
     table: table::Table,
     /// Work that goes on when its request has ended.
     tasks: TaskTracker,
+    /// Held while a create that may be a repeated one looks for the first.
+    creates: tokio::sync::Mutex<()>,
     deliveries: Semaphore,
     draining: CancellationToken,
 }
@@ -74,6 +76,7 @@ impl Engine {
             blobs,
             clock,
             budget: Budget::default(),
+            creates: tokio::sync::Mutex::default(),
             table: table::Table::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),

@@ -25,7 +25,8 @@ pub(super) async fn receive(
     let mut intake = Intake::new(wanted);
     let stopped = claim.stopped();
     tokio::pin!(stopped);
-    loop {
+    let mut ended = false;
+    while !ended {
         let next = tokio::select! {
             biased;
             () = &mut stopped => return Err(Refusal::Superseded),
@@ -38,10 +39,10 @@ pub(super) async fn receive(
         let written = match blob.write_now(offset, &bytes) {
             Some(written) => written,
             None => {
-                let batch = match blob.wants_batches() {
-                    true => gather(bytes, source, &mut intake).await?,
-                    false => vec![bytes],
-                };
+                let mut batch = vec![bytes];
+                if blob.wants_batches() {
+                    ended = gather(&mut batch, source, &mut intake).await?;
+                }
                 blob.write(offset, batch, Arc::clone(claim) as Hold).await
             }
         };
@@ -67,27 +68,29 @@ pub(super) async fn compare(
     }
 }
 
-/// Adds to `first` what has arrived meanwhile, without waiting: a blocking thread is worth
-/// waking only for a good piece of work.
+/// Adds to `batch` what has arrived meanwhile, without waiting: a blocking thread is worth waking
+/// only for a good piece of work. Answers whether that was the end.
 async fn gather(
-    first: Bytes,
+    batch: &mut Vec<Bytes>,
     source: &mut dyn Source,
     intake: &mut Intake<'_>,
-) -> Result<Vec<Bytes>, Refusal> {
-    let mut len = first.len();
-    let mut batch = vec![first];
+) -> Result<bool, Refusal> {
+    let mut len: usize = batch.iter().map(Bytes::len).sum();
     while len < BATCH_MAX {
         let next = poll_fn(|cx| match source.poll_next(cx) {
             Poll::Ready(next) => Poll::Ready(Some(next)),
             Poll::Pending => Poll::Ready(None),
         });
-        let Some(Some(bytes)) = next.await else { break };
-        let bytes = bytes.map_err(|_| Refusal::BodyIncomplete)?;
+        let bytes = match next.await {
+            None => return Ok(false),
+            Some(None) => return Ok(true),
+            Some(Some(bytes)) => bytes.map_err(|_| Refusal::BodyIncomplete)?,
+        };
         intake.take(&bytes)?;
         len += bytes.len();
         batch.push(bytes);
     }
-    Ok(batch)
+    Ok(false)
 }
 
 /// What a request is to bring.

@@ -30,10 +30,21 @@ impl Engine {
     pub async fn recover(self: &Arc<Self>, deliver: Option<&Arc<dyn Deliver>>) -> usize {
         let mut waiting = 0;
         for upload in self.listed().await {
-            let Ok(Some(record)) = self.store.read(upload.key).await else {
-                continue;
+            // Counted before it is read: whoever ends it meanwhile counts it out.
+            self.budget.admit(upload.key, self.clock.now());
+            let record = match self.store.read(upload.key).await {
+                Ok(Some(record)) => record,
+                Ok(None) => {
+                    self.budget.release(upload.key);
+                    continue;
+                }
+                // It stays counted: it takes room.
+                Err(error) => {
+                    super::table::refusal(upload.key, &error);
+                    continue;
+                }
             };
-            self.count(upload.key, &record);
+            self.describe(upload.key, &record);
             if !self.is_due(&record) {
                 continue;
             }
@@ -57,19 +68,18 @@ impl Engine {
         })
     }
 
-    fn count(&self, key: UploadKey, record: &Record) {
+    fn describe(&self, key: UploadKey, record: &Record) {
         if record.ended.is_some() {
+            self.budget.release(key);
             return;
         }
         let declaration = &record.header.declaration;
-        let bytes = declaration.total - record.ranges.bytes();
-        let request = Request {
+        self.budget.describe(&Request {
             key,
             owner: &record.header.owner,
-            bytes,
-            now: self.clock.now(),
-        };
-        self.budget.admit(&request, record.last_activity);
+            bytes: declaration.total - record.ranges.bytes(),
+            now: record.last_activity,
+        });
     }
 
     /// Closes the files of uploads that nobody uses.

@@ -60,6 +60,7 @@ codes! {
     INTERNAL = INTERNAL_SERVER_ERROR "internal" "The server failed.";
     UNDELIVERED_BAD_GATEWAY = BAD_GATEWAY "undelivered" "The file could not be handed over yet.";
     UNDELIVERED_TIMEOUT = GATEWAY_TIMEOUT "undelivered" "The file could not be handed over yet.";
+    UNDELIVERED_UNAVAILABLE = SERVICE_UNAVAILABLE "undelivered" "The file has no place yet.";
     BUSY = SERVICE_UNAVAILABLE "busy" "The server is busy.";
     DRAINING = SERVICE_UNAVAILABLE "draining" "The server is shutting down.";
     NO_SPACE = INSUFFICIENT_STORAGE "no_space" "There is not enough space.";

@@ -9,7 +9,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Keeps the log of every upload.
 pub trait Store: Send + Sync + 'static {
-    /// Starts the log of a new upload.
+    /// Starts the log of a new upload. An upload is created from one place at a time.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when there is one of that key.

@@ -90,13 +90,15 @@ pub enum Failure {
     Broken,
     /// The process died in the middle.
     Interrupted,
+    /// The file could not be put where store mode keeps it; what was tried can be tried again.
+    NotStored,
 }
 
 impl Failure {
     /// Whether nobody can tell if the handler did its work.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        !matches!(self, Self::Answered(_))
+        !matches!(self, Self::Answered(_) | Self::NotStored)
     }
 }
 

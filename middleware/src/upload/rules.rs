@@ -60,7 +60,8 @@ impl Deadlines {
             return ended.after(self.finished);
         }
         let waiting = record.last_activity.after(self.unfinished);
-        if record.state == State::Receiving && record.ranges.is_empty() {
+        let untouched = record.last_activity == record.header.created;
+        if record.state == State::Receiving && record.ranges.is_empty() && untouched {
             return waiting.min(record.header.created.after(self.first_byte));
         }
         waiting

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use super::super::contract::{OnConflict, Publish};
 use crate::upload::{FileName, UploadKey};
 
+/// Longer ones are no extensions.
+const EXTENSION_LEN_MAX: usize = 32;
 /// Most names tried under [`OnConflict::Rename`].
 const NAMES_MAX: u32 = 10_000;
 
@@ -31,11 +33,15 @@ pub(super) fn publish(
         &staged
     };
     fs::set_permissions(source, Permissions::from_mode(0o644 & !umask()))?;
-    match publish.on_conflict {
+    let name = match publish.on_conflict {
         OnConflict::Overwrite => overwrite(source, &staged, publish).map(Some),
         OnConflict::Reject => link(source, &publish.dir, &publish.name),
         OnConflict::Rename => link_free(source, publish).map(Some),
+    }?;
+    if name.is_none() {
+        remove_if_present(&staged)?;
     }
+    Ok(name)
 }
 
 /// Drops the names that only served to recognise the file.
@@ -68,10 +74,16 @@ fn link(source: &Path, dir: &Path, name: &FileName) -> io::Result<Option<FileNam
 }
 
 fn link_free(source: &Path, publish: &Publish) -> io::Result<FileName> {
-    for number in 0..NAMES_MAX {
-        if let Some(name) = numbered(&publish.name, number)
-            && let Some(name) = link(source, &publish.dir, &name)?
-        {
+    let names = || (0..NAMES_MAX).filter_map(|number| numbered(&publish.name, number));
+    if fs::symlink_metadata(source)?.nlink() > 1 {
+        // An attempt that was cut short has given it a name; a lower one may be free since.
+        let is_ours = |name: &FileName| is_same_file(source, &publish.dir.join(name.as_str()));
+        if let Some(name) = names().find(|name| is_ours(name).unwrap_or(false)) {
+            return Ok(name);
+        }
+    }
+    for name in names() {
+        if let Some(name) = link(source, &publish.dir, &name)? {
             return Ok(name);
         }
     }
@@ -85,12 +97,12 @@ fn numbered(name: &FileName, number: u32) -> Option<FileName> {
     }
     let text = name.as_str();
     let (stem, extension) = match text.rfind('.') {
-        Some(dot) if dot > 0 => text.split_at(dot),
+        Some(dot) if dot > 0 && text.len() - dot <= EXTENSION_LEN_MAX => text.split_at(dot),
         _ => (text, ""),
     };
-    let room = 255_usize.checked_sub(extension.len() + format!(" ({number})").len())?;
-    let stem = &stem[..stem.floor_char_boundary(room)];
-    FileName::parse(format!("{stem} ({number}){extension}")).ok()
+    let suffix = format!(" ({number}){extension}");
+    let stem = &stem[..stem.floor_char_boundary(255 - suffix.len())];
+    FileName::parse(format!("{stem}{suffix}")).ok()
 }
 
 fn overwrite(source: &Path, staged: &Path, publish: &Publish) -> io::Result<FileName> {

@@ -14,13 +14,17 @@ pub(super) fn create(path: &Path, header: Arc<Header>) -> Result<(), StoreError>
     getrandom::fill(&mut salt).map_err(io::Error::other)?;
     let mut bytes = format::prefix(salt);
     format::push_frame(&mut bytes, &salt, 0, &Entry::Created(header)).map_err(io::Error::from)?;
-    let file = options()
-        .create_new(true)
-        .open(path)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => StoreError::Exists,
-            _ => StoreError::Io(error),
-        })?;
+    let file = match options(true).create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if read(path)?.is_some() {
+                return Err(StoreError::Exists);
+            }
+            // A create that was cut short; its upload was never answered.
+            std::fs::remove_file(path)?;
+            options(true).create_new(true).open(path)?
+        }
+        other => other?,
+    };
     file.write_all_at(&bytes, 0).inspect_err(|_| {
         // Nobody was told of this upload: a half-written header helps nobody.
         let _ = std::fs::remove_file(path);
@@ -30,7 +34,7 @@ pub(super) fn create(path: &Path, header: Arc<Header>) -> Result<(), StoreError>
 
 /// Reads a log; `None` when there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Record>, StoreError> {
-    let Some(file) = existing(OpenOptions::new().read(true), path)? else {
+    let Some(file) = existing(&options(false), path)? else {
         return Ok(None);
     };
     let (_, parsed) = parse(&file)?;
@@ -54,7 +58,7 @@ struct End {
 impl LogFile {
     /// Reads a log, cuts a torn tail, and gets ready to append; `None` when there is none.
     pub(super) fn open(path: &Path) -> Result<Option<(Record, Self)>, StoreError> {
-        let Some(file) = existing(options(), path)? else {
+        let Some(file) = existing(&options(true), path)? else {
             return Ok(None);
         };
         let (salt, Parsed { entries, len, .. }) = parse(&file)?;
@@ -100,19 +104,16 @@ fn broken() -> StoreError {
     io::Error::other("an earlier write to this log failed").into()
 }
 
-fn options() -> OpenOptions {
+fn options(write: bool) -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
+    options.read(true).write(write).mode(0o600);
     // A link in the place of a log is nothing of ours.
     options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
 
-fn existing(
-    options: impl std::borrow::Borrow<OpenOptions>,
-    path: &Path,
-) -> io::Result<Option<File>> {
-    match options.borrow().open(path) {
+fn existing(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
+    match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
     }

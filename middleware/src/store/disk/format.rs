@@ -11,6 +11,8 @@
 //! The salt keeps blocks of an older file from parsing, the offset keeps frames where they were
 //! written, the mask keeps a run of zeros from being valid.
 
+use std::io;
+
 use crate::upload::{Crc32c, Entry, Timestamp};
 
 pub(super) const MAGIC: [u8; 8] = *b"SFUPLOG1";
@@ -46,6 +48,10 @@ pub(super) fn push_frame(
     let frame_offset = offset + out.len() as u64;
     let payload = payload(entry)?;
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    if payload.len() > PAYLOAD_LEN_MAX {
+        let message = "an entry of the log is too long";
+        return Err(serde_json::Error::io(io::Error::new(io::ErrorKind::InvalidData, message)));
+    }
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&check(salt, frame_offset, &payload).to_le_bytes());
     out.extend_from_slice(&payload);
@@ -91,12 +97,23 @@ pub(super) fn parse(bytes: &[u8], salt: &Salt) -> Parsed {
         offset = next;
     }
     let mut behind = offset + 1..bytes.len();
-    let damaged = behind.any(|offset| frame_at(bytes, salt, offset).is_some());
+    let damaged = behind.any(|offset| frame_at(bytes, salt, offset).is_some())
+        || (entries.is_empty() && first_is_whole(bytes));
     Parsed {
         entries,
         len: offset as u64,
         damaged,
     }
+}
+
+/// Whether the first frame has the length it says: then it was written whole, and no death in the
+/// middle of a create explains that it does not check.
+fn first_is_whole(bytes: &[u8]) -> bool {
+    let len = bytes.get(PREFIX_LEN..PREFIX_LEN + 4).and_then(|len| len.try_into().ok());
+    len.map(u32::from_le_bytes).is_some_and(|len| {
+        let len = len as usize;
+        (1..=PAYLOAD_LEN_MAX).contains(&len) && bytes.len() >= PREFIX_LEN + FRAME_HEAD_LEN + len
+    })
 }
 
 fn frame_at(bytes: &[u8], salt: &Salt, offset: usize) -> Option<(Entry, usize)> {
