@@ -5,6 +5,13 @@
 mod bulk;
 mod kill;
 mod machine;
+mod document;
+mod foreign;
+mod foreign_app;
+mod readme;
+mod seed;
+mod rust_text;
+mod tidy;
 mod memory;
 mod parallel;
 mod cancel;

@@ -138,8 +138,9 @@ fn what_exists_is_counted_whatever_room_there_is() {
             bytes: 60,
             now: NOW,
         };
-        asking.budget.admit(&request, NOW);
-        asking.budget.admit(&request, NOW);
+        asking.budget.admit(key(number), NOW);
+        asking.budget.admit(key(number), NOW);
+        asking.budget.describe(&request);
     }
     assert_eq!(asking.budget.sessions(), 3);
     assert_eq!(asking.reserve(4, "", 0, NOW), Err(Full::Sessions));
@@ -170,7 +171,8 @@ fn sums_and_differences_stop_at_their_ends() {
             bytes: u64::MAX,
             now: NOW,
         };
-        asking.budget.admit(&request, NOW);
+        asking.budget.admit(key(number), NOW);
+        asking.budget.describe(&request);
     }
     assert_eq!(asking.reserve(3, "", 1, NOW), Err(Full::Space));
     // The clock went backwards: what was active is active.

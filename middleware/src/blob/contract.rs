@@ -51,18 +51,14 @@ pub trait Blob: Send + Sync + 'static {
     /// [`Blob::write`].
     fn write_now(&self, offset: u64, bytes: &[u8]) -> Option<io::Result<()>>;
 
-    /// Writes `batch` one after the other from `offset` when and where that holds up nobody else.
-    /// `hold` is kept until the write has stopped, even when the future is dropped before.
+    /// Writes at `offset` when and where that holds up nobody else. `hold` is kept until the write
+    /// has stopped, even when the future is dropped before.
     fn write(
         &self,
         offset: u64,
-        batch: Vec<Bytes>,
+        bytes: Bytes,
         hold: Hold,
     ) -> BoxFuture<'static, io::Result<()>>;
-
-    /// Whether [`Blob::write`] is costly to begin now, so that a batch is worth gathering. Held
-    /// bytes keep the buffers they came in from being used again, so it is not worth it otherwise.
-    fn wants_batches(&self) -> bool;
 
     /// Reads exactly `len` bytes from `offset`.
     ///

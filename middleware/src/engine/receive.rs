@@ -1,17 +1,11 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
-
-use bytes::Bytes;
 
 use super::claim::Claim;
 use super::{Refusal, Source};
 use crate::blob::{Blob, Hold};
 use crate::upload::{Crc32c, Digest, Hasher, Span, UploadKey};
-
-/// Most bytes handed to a blocking thread at once.
-const BATCH_MAX: usize = 1 << 20;
 
 /// Writes the bytes of a request as they arrive, and answers their CRC-32C. Nothing is kept
 /// unless the caller commits it.
@@ -25,8 +19,7 @@ pub(super) async fn receive(
     let mut intake = Intake::new(wanted);
     let stopped = claim.stopped();
     tokio::pin!(stopped);
-    let mut ended = false;
-    while !ended {
+    loop {
         let next = tokio::select! {
             biased;
             () = &mut stopped => return Err(Refusal::Superseded),
@@ -39,11 +32,8 @@ pub(super) async fn receive(
         let written = match blob.write_now(offset, &bytes) {
             Some(written) => written,
             None => {
-                let mut batch = vec![bytes];
-                if blob.wants_batches() {
-                    ended = gather(&mut batch, source, &mut intake).await?;
-                }
-                blob.write(offset, batch, Arc::clone(claim) as Hold).await
+                let hold: Hold = Arc::<Claim>::clone(claim);
+                blob.write(offset, bytes, hold).await
             }
         };
         written.map_err(|error| io_refusal(key, &error))?;
@@ -66,31 +56,6 @@ pub(super) async fn compare(
     } else {
         Err(Refusal::ChunkConflict)
     }
-}
-
-/// Adds to `batch` what has arrived meanwhile, without waiting: a blocking thread is worth waking
-/// only for a good piece of work. Answers whether that was the end.
-async fn gather(
-    batch: &mut Vec<Bytes>,
-    source: &mut dyn Source,
-    intake: &mut Intake<'_>,
-) -> Result<bool, Refusal> {
-    let mut len: usize = batch.iter().map(Bytes::len).sum();
-    while len < BATCH_MAX {
-        let next = poll_fn(|cx| match source.poll_next(cx) {
-            Poll::Ready(next) => Poll::Ready(Some(next)),
-            Poll::Pending => Poll::Ready(None),
-        });
-        let bytes = match next.await {
-            None => return Ok(false),
-            Some(None) => return Ok(true),
-            Some(Some(bytes)) => bytes.map_err(|_| Refusal::BodyIncomplete)?,
-        };
-        intake.take(&bytes)?;
-        len += bytes.len();
-        batch.push(bytes);
-    }
-    Ok(false)
 }
 
 /// What a request is to bring.

@@ -29,6 +29,8 @@ const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 /// Fewer, larger frames: the default of 16 KiB costs four times the work.
 const FRAME_SIZE: u32 = 64 << 10;
+/// Most bytes read from a connection at once.
+const READ_LEN_MAX: usize = 256 << 10;
 /// Finds HTTP/2 clients that are gone, also while a request runs and no timeout applies.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -110,7 +112,8 @@ fn http1_builder(limits: &Limits, phases: &Arc<Phases>) -> http1::Builder {
         .timer(HeadTimer(Arc::clone(phases)))
         // Any value would do: it makes hyper use the timer, which never fires.
         .header_read_timeout(Duration::ZERO)
-        // Not `max_buf_size`: that would bound the reads of bodies too.
+        // Apart from the size of reads, which bounds what a connection holds while its body waits.
+        .max_buf_size(READ_LEN_MAX)
         .max_header_size(usize::try_from(limits.max_header_size).unwrap_or(usize::MAX));
     builder
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
@@ -22,6 +22,12 @@ pub(super) enum End {
     /// The phase lasted too long.
     TimedOut(Phase),
     /// The server has no more time.
+    Cut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Stop,
     Cut,
 }
 
@@ -146,16 +152,16 @@ impl<C> Watch<C> {
         (this.finish)(this.conn);
     }
 
-    /// Ready with `true` when the connection must end now, with `false` when it shall leave.
-    fn poll_ordered(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
-        let this = self.project();
+    /// Ready when there is a new order. Poll it until it is not: it waits for one at a time.
+    fn poll_ordered(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Order> {
+        let this = self.as_mut().project();
         if *this.stopping {
-            return this.cut.poll(cx).map(|()| true);
+            return this.cut.poll(cx).map(|()| Order::Cut);
         }
-        this.stop.poll(cx).map(|()| {
-            *this.stopping = true;
-            false
-        })
+        ready!(this.stop.poll(cx));
+        *this.stopping = true;
+        self.leave();
+        Poll::Ready(Order::Stop)
     }
 }
 
@@ -164,17 +170,23 @@ impl<C: Future<Output = hyper::Result<()>>> Future for Watch<C> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            // First: what has arrived counts before any timeout or order.
+            // While a request is served an order comes first: its answer shall say that it is the
+            // last one. Otherwise what has arrived comes first: it may be a request.
+            let is_busy = self.phases.now() == Phase::Busy;
+            while is_busy && let Poll::Ready(order) = self.as_mut().poll_ordered(cx) {
+                if order == Order::Cut {
+                    return Poll::Ready(End::Cut);
+                }
+            }
             if let Poll::Ready(result) = self.as_mut().project().conn.poll(cx) {
                 return Poll::Ready(self.closed(result));
             }
-            match self.as_mut().poll_ordered(cx) {
-                Poll::Ready(true) => return Poll::Ready(End::Cut),
-                Poll::Ready(false) => {
-                    self.as_mut().leave();
-                    continue;
+            if !is_busy {
+                match self.as_mut().poll_ordered(cx) {
+                    Poll::Ready(Order::Stop) => continue,
+                    Poll::Ready(Order::Cut) => return Poll::Ready(End::Cut),
+                    Poll::Pending => {}
                 }
-                Poll::Pending => {}
             }
             match self.as_mut().poll_expired(cx) {
                 Poll::Ready(Phase::Quiet) if self.leaving.is_none() => self.as_mut().leave(),

@@ -36,25 +36,21 @@ impl Blob for LocalFile {
     fn write(
         &self,
         offset: u64,
-        batch: Vec<Bytes>,
+        bytes: Bytes,
         hold: Hold,
     ) -> BoxFuture<'static, io::Result<()>> {
         let (file, pace) = (Arc::clone(&self.file), Arc::clone(&self.pace));
         Box::pin(async move {
             if let Some(turn) = pace.turn().await {
-                return turn.run(|| write_batch(&file, offset, &batch));
+                return turn.run(|| file.write_all_at(&bytes, offset));
             }
             let write = blocking(move || {
-                let result = write_batch(&file, offset, &batch);
+                let result = file.write_all_at(&bytes, offset);
                 drop(hold);
                 result
             });
             write.await
         })
-    }
-
-    fn wants_batches(&self) -> bool {
-        !self.pace.runs_inline()
     }
 
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
@@ -65,12 +61,4 @@ impl Blob for LocalFile {
             Ok(buffer.into())
         })
     }
-}
-
-fn write_batch(file: &File, mut offset: u64, batch: &[Bytes]) -> io::Result<()> {
-    for bytes in batch {
-        file.write_all_at(bytes, offset)?;
-        offset += bytes.len() as u64;
-    }
-    Ok(())
 }

@@ -92,7 +92,6 @@ async fn a_body_that_is_too_long_is_refused_at_its_first_byte_too_many() {
 
 /// A body made of a stream may panic when it is polled after its end.
 #[tokio::test]
-#[ignore = "not yet kept: where writes run on blocking threads, the end is asked for twice"]
 async fn nobody_asks_for_more_after_the_end() {
     for kind in KINDS {
         let rig = Rig::new(kind);

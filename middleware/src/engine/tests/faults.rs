@@ -246,7 +246,7 @@ impl Blob for FaultyBlob {
     fn write(
         &self,
         offset: u64,
-        batch: Vec<Bytes>,
+        bytes: Bytes,
         hold: Hold,
     ) -> BoxFuture<'static, io::Result<()>> {
         let (inner, faults) = (Arc::clone(&self.inner), Arc::clone(&self.faults));
@@ -254,15 +254,12 @@ impl Blob for FaultyBlob {
             let write = async move {
                 faults.blob_write.pass().await;
                 faults.check(Point::BlobWrite)?;
-                inner.write(offset, batch, hold).await
+                inner.write(offset, bytes, hold).await
             };
             tokio::spawn(write).await.unwrap()
         })
     }
 
-    fn wants_batches(&self) -> bool {
-        self.inner.wants_batches()
-    }
 
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
         if let Err(error) = self.faults.check(Point::BlobRead) {

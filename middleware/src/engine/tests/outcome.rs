@@ -109,7 +109,6 @@ async fn a_handler_that_takes_too_long_is_dropped_and_unknown() {
 
 /// A handler is the app's code: it can panic before there is a future.
 #[tokio::test(start_paused = true)]
-#[ignore = "not yet kept: the finisher dies with it, and the upload is finishing for ever"]
 async fn a_handler_that_panics_at_once_is_unknown_too() {
     for kind in KINDS {
         let rig = holding(kind);

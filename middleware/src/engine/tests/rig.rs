@@ -265,6 +265,12 @@ impl Rig {
         self.view(id).await.unwrap().state
     }
 
+    /// Waits until an upload that is open is in that state.
+    pub(super) async fn until(&self, id: &SessionId, state: State) {
+        let active = self.engine.table.peek(id.key()).unwrap();
+        crate::engine::claim::wait_until(&active, |inner| inner.record.state == state).await;
+    }
+
     pub(super) async fn uploaded(&self, id: &SessionId) -> u64 {
         self.view(id).await.unwrap().uploaded
     }

@@ -35,13 +35,10 @@ impl Blob for Ready {
         None
     }
 
-    fn write(&self, _: u64, _: Vec<Bytes>, _: Hold) -> BoxFuture<'static, io::Result<()>> {
+    fn write(&self, _: u64, _: Bytes, _: Hold) -> BoxFuture<'static, io::Result<()>> {
         Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
     }
 
-    fn wants_batches(&self) -> bool {
-        false
-    }
 
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
         let start = usize::try_from(offset).unwrap();

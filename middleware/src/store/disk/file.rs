@@ -16,7 +16,7 @@ pub(super) fn create(path: &Path, header: Arc<Header>) -> Result<(), StoreError>
     format::push_frame(&mut bytes, &salt, 0, &Entry::Created(header)).map_err(io::Error::from)?;
     let file = match options(true).create_new(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if read(path)?.is_some() {
+            if !matches!(read(path), Ok(None)) {
                 return Err(StoreError::Exists);
             }
             // A create that was cut short; its upload was never answered.

@@ -248,7 +248,6 @@ fn a_flipped_byte_of_the_beginning_yields_nothing() {
 }
 
 #[test]
-#[ignore = "not yet kept: a log with a broken salt looks as if there were none"]
 fn a_log_of_another_salt_is_damaged() {
     let sample = Sample::new();
     let mut bytes = sample.bytes.clone();
@@ -275,7 +274,11 @@ fn damage_with_good_entries_behind_it_is_told_and_changes_nothing() {
         // Cut out: what follows stands where it was not written.
         let rest = [&sample.bytes[..start], &sample.bytes[sample.ends[frame]..]].concat();
         let path = sample.with(&rest);
-        assert!(opened(&path).is_none_or(|(record, _)| record == folded(frame.max(1) - 1)));
+        if frame == 0 {
+            assert!(is_damaged(&path), "a whole frame is no header cut short");
+        } else {
+            assert_eq!(opened(&path).unwrap().0, folded(frame - 1));
+        }
     }
 }
 
@@ -314,7 +317,6 @@ fn entries_that_cannot_follow_each_other_are_damage() {
 }
 
 #[test]
-#[ignore = "not yet kept: such an entry is written, and never read again"]
 fn an_entry_too_long_to_be_read_is_not_written() {
     let sample = Sample::new();
     let mut too_long = answer(200);
@@ -382,7 +384,6 @@ async fn a_link_in_the_place_of_a_log_is_not_followed() {
 }
 
 #[tokio::test]
-#[ignore = "not yet kept: reading follows the link that opening refuses"]
 async fn a_link_in_the_place_of_a_log_is_not_read() {
     let (dir, disk) = disk();
     let elsewhere = dir.path().join("elsewhere");
@@ -415,7 +416,6 @@ async fn other_files_are_not_listed() {
 
 /// The process died in the middle of a create whose client never got an answer.
 #[tokio::test]
-#[ignore = "not yet kept: such an upload is unknown to read and exists for create"]
 async fn an_upload_without_its_header_can_be_created_again() {
     let (_dir, disk) = disk();
     for len in [0, 10, PREFIX_LEN, PREFIX_LEN + 9] {

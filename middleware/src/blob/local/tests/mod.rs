@@ -28,10 +28,10 @@ fn local(inline_max: usize) -> (TempDir, Local) {
 
 /// Writes in whichever way is open now.
 async fn put(blob: &dyn Blob, offset: u64, content: &str) {
-    let batch = || vec![Bytes::copy_from_slice(content.as_bytes())];
+    let bytes = || Bytes::copy_from_slice(content.as_bytes());
     match blob.write_now(offset, content.as_bytes()) {
         Some(written) => written.unwrap(),
-        None => blob.write(offset, batch(), Arc::new(())).await.unwrap(),
+        None => blob.write(offset, bytes(), Arc::new(())).await.unwrap(),
     }
 }
 

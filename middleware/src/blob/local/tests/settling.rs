@@ -56,7 +56,6 @@ async fn a_numbered_file_finds_its_number_again() {
 }
 
 #[tokio::test]
-#[ignore = "not yet kept: the file gets the freed name as a second one"]
 async fn a_numbered_file_keeps_its_number_when_the_older_file_goes_meanwhile() {
     for place in Place::all() {
         place.put("a.txt", "older");
@@ -116,7 +115,6 @@ async fn half_a_copy_is_made_anew() {
 
 /// A refused upload is removed later, when it is cancelled or expires.
 #[tokio::test]
-#[ignore = "not yet kept: the copy on the other filesystem stays for ever"]
 async fn a_refused_file_leaves_nothing_behind_when_it_is_removed() {
     for place in Place::all() {
         place.put("a.txt", "older");
