@@ -34,7 +34,7 @@ use tower_http::services::ServeFile;
 const MAX_REQUEST: usize = (10 << 30) + (1 << 20);
 
 /// Bytes handed to the disk at once: large enough that the trip to a blocking thread costs little.
-const WRITE_SIZE: usize = 1 << 20;
+const WRITE_SIZE: usize = 256 << 10;
 
 /// How the hidden names of unfinished files begin.
 const TEMPORARY: &str = ".incoming-";

@@ -18,6 +18,9 @@ use tokio::runtime::Runtime;
 
 use crate::cli::Args;
 
+/// Threads that wait for the disk. More of them than a disk has use for only take memory.
+const BLOCKING_THREADS: usize = 32;
+
 /// The exit status for a wrong command line (clap's own choice) or wrong settings.
 const WRONG_SETTINGS: u8 = 2;
 
@@ -79,6 +82,7 @@ fn runtime() -> io::Result<Runtime> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores + 1)
+        .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
 }

@@ -27,7 +27,10 @@ pub(crate) struct Bulk {
 
 impl Bulk {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, block: data::random(seed, BLOCK) }
+        Self {
+            seed,
+            block: data::random(seed, BLOCK),
+        }
     }
 
     /// Block `index`.
@@ -62,7 +65,11 @@ impl Bulk {
         hex::encode(sum.finalize())
     }
 
-    fn pieces(&mut self, len: u64, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    fn pieces(
+        &mut self,
+        len: u64,
+        mut take: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         for index in 0..len.div_ceil(BLOCK as u64) {
             let left = len - index * BLOCK as u64;
             let count = usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK));
@@ -88,7 +95,10 @@ pub(crate) fn sha256_of(path: &Path) -> io::Result<String> {
 pub(crate) fn delivered(client: Client, session: &Session) -> Value {
     wait::eventually("the upload is handed over", DELIVERED, || {
         let status = client.status(session);
-        assert!(["receiving", "finishing", "completed"].contains(&status["state"].as_str()?), "{status}");
+        assert!(
+            ["receiving", "finishing", "completed"].contains(&status["state"].as_str()?),
+            "{status}"
+        );
         (status["state"] == "completed").then_some(status)
     })
 }

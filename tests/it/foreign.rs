@@ -49,20 +49,28 @@ impl Twins {
             let wrapped = wrap(app.clone(), dir).await;
             (serve(app).await, serve(wrapped).await)
         });
-        Self { runtime, bare, wrapped }
+        Self {
+            runtime,
+            bare,
+            wrapped,
+        }
     }
 }
 
 async fn wrap(app: Router, dir: &Path) -> Router {
     let config = app::placed(Config::with("[security]\nprotect = []"), dir);
-    let config = UploadConfig::from_toml(&config.text()).expect("a configuration").config;
+    let config = UploadConfig::from_toml(&config.text())
+        .expect("a configuration")
+        .config;
     let (layer, driver) = SteadfastLayer::from_config(config).await.expect("a layer");
     tokio::spawn(driver.run());
     Router::new().fallback_service(layer.layer(app))
 }
 
 async fn serve(app: Router) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a port");
     let addr = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, app).await });
     addr
@@ -84,11 +92,17 @@ enum Step {
 
 /// The bytes of a text with characters up to U+00FF.
 fn latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|c| u8::try_from(u32::from(c)).expect("a character up to U+00FF")).collect()
+    text.chars()
+        .map(|c| u8::try_from(u32::from(c)).expect("a character up to U+00FF"))
+        .collect()
 }
 
 /// Reads into `seen` until `enough` or the end; true for the former.
-fn read_until(stream: &mut TcpStream, seen: &mut Vec<u8>, enough: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
+fn read_until(
+    stream: &mut TcpStream,
+    seen: &mut Vec<u8>,
+    enough: impl Fn(&[u8]) -> bool,
+) -> io::Result<bool> {
     let mut piece = [0; 16 * 1024];
     while !enough(seen) {
         match stream.read(&mut piece)? {
@@ -109,7 +123,9 @@ fn play(addr: SocketAddr, steps: &[Step]) -> io::Result<Vec<u8>> {
     for step in steps {
         match step {
             Step::Text(text) => stream.write_all(&latin1(text))?,
-            Step::Repeat { repeat: (text, count) } => stream.write_all(&latin1(text).repeat(*count))?,
+            Step::Repeat {
+                repeat: (text, count),
+            } => stream.write_all(&latin1(text).repeat(*count))?,
             Step::Until { until } => {
                 let until = latin1(until);
                 let there = |seen: &[u8]| seen.windows(until.len()).any(|at| at == until);
@@ -131,7 +147,11 @@ fn undated(bytes: &[u8]) -> Vec<u8> {
     let mut rest = bytes;
     while let Some(at) = rest.windows(NAME.len()).position(|at| at == NAME) {
         let (before, date) = rest.split_at(at + NAME.len());
-        assert!(date[..LEN].ends_with(b" GMT\r\n"), "{}", date.escape_ascii());
+        assert!(
+            date[..LEN].ends_with(b" GMT\r\n"),
+            "{}",
+            date.escape_ascii()
+        );
         out.extend_from_slice(before);
         rest = &date[LEN - 2..];
     }
@@ -142,7 +162,9 @@ fn undated(bytes: &[u8]) -> Vec<u8> {
 /// The status codes in what a server sent, but for `100 Continue`.
 fn statuses(bytes: &[u8]) -> Vec<u16> {
     let text = String::from_utf8_lossy(bytes);
-    let heads = text.match_indices("HTTP/1.").filter_map(|(at, _)| text.get(at + 9..at + 12)?.parse().ok());
+    let heads = text
+        .match_indices("HTTP/1.")
+        .filter_map(|(at, _)| text.get(at + 9..at + 12)?.parse().ok());
     heads.filter(|status| *status != 100).collect()
 }
 
@@ -152,19 +174,27 @@ fn the_layer_changes_no_foreign_answer() {
     let twins = Twins::start(dir.path());
     let (mut count, mut seen) = (0, Vec::new());
     for line in HTTP1.lines() {
-        let Exchange { name, send } = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let Exchange { name, send } =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let [bare, wrapped] = [twins.bare, twins.wrapped].map(|addr| {
             let answer = play(addr, &send).unwrap_or_else(|error| panic!("{name}: {error}"));
             undated(&answer)
         });
-        assert!(bare == wrapped, "{name}\n--- bare\n{}\n--- wrapped\n{}", bare.escape_ascii(), wrapped.escape_ascii());
+        assert!(
+            bare == wrapped,
+            "{name}\n--- bare\n{}\n--- wrapped\n{}",
+            bare.escape_ascii(),
+            wrapped.escape_ascii()
+        );
         let codes = statuses(&bare);
         assert!(!codes.is_empty(), "{name}: no answer at all");
         count += codes.len();
         seen.extend(codes);
     }
     assert!(count >= 200, "only {count} requests");
-    for status in [200, 201, 204, 206, 302, 303, 304, 308, 400, 404, 405, 413, 415, 416, 418, 500] {
+    for status in [
+        200, 201, 204, 206, 302, 303, 304, 308, 400, 404, 405, 413, 415, 416, 418, 500,
+    ] {
         assert!(seen.contains(&status), "nothing was answered {status}");
     }
 }
@@ -184,7 +214,9 @@ impl Request2 {
     fn body(&self) -> Vec<u8> {
         let bytes = |step: &Step| match step {
             Step::Text(text) => latin1(text),
-            Step::Repeat { repeat: (text, count) } => latin1(text).repeat(*count),
+            Step::Repeat {
+                repeat: (text, count),
+            } => latin1(text).repeat(*count),
             Step::Until { .. } => panic!("{}: nothing to wait for", self.name),
         };
         self.body.iter().flat_map(bytes).collect()
@@ -201,9 +233,13 @@ struct Answer2 {
 }
 
 async fn connect(addr: SocketAddr) -> SendRequest<Full<Bytes>> {
-    let stream = tokio::net::TcpStream::connect(addr).await.expect("a connection");
+    let stream = tokio::net::TcpStream::connect(addr)
+        .await
+        .expect("a connection");
     let (sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
     tokio::spawn(connection);
     sender
 }
@@ -214,13 +250,25 @@ async fn ask(sender: &mut SendRequest<Full<Bytes>>, asked: &Request2) -> hyper::
     for (name, value) in &asked.headers {
         request = request.header(name, latin1(value));
     }
-    let request = request.body(Full::new(asked.body().into())).expect("a request");
+    let request = request
+        .body(Full::new(asked.body().into()))
+        .expect("a request");
     let (parts, body) = sender.send_request(request).await?.into_parts();
-    let headers = parts.headers.iter().filter(|(name, _)| *name != http::header::DATE);
-    let headers = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
+    let headers = parts
+        .headers
+        .iter()
+        .filter(|(name, _)| *name != http::header::DATE);
+    let headers = headers
+        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+        .collect();
     let body = body.collect().await?;
     let trailers = body.trailers().cloned();
-    Ok(Answer2 { status: parts.status.as_u16(), headers, body: body.to_bytes(), trailers })
+    Ok(Answer2 {
+        status: parts.status.as_u16(),
+        headers,
+        body: body.to_bytes(),
+        trailers,
+    })
 }
 
 #[test]
@@ -231,10 +279,20 @@ fn the_layer_changes_no_foreign_answer_over_http2() {
         let (mut bare, mut wrapped) = (connect(twins.bare).await, connect(twins.wrapped).await);
         let mut count = 0;
         for line in HTTP2.lines() {
-            let asked: Request2 = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-            let bare = tokio::time::timeout(LIMIT, ask(&mut bare, &asked)).await.expect("in time");
-            let wrapped = tokio::time::timeout(LIMIT, ask(&mut wrapped, &asked)).await.expect("in time");
-            assert_eq!(bare.expect("an answer"), wrapped.expect("an answer"), "{}", asked.name);
+            let asked: Request2 =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let bare = tokio::time::timeout(LIMIT, ask(&mut bare, &asked))
+                .await
+                .expect("in time");
+            let wrapped = tokio::time::timeout(LIMIT, ask(&mut wrapped, &asked))
+                .await
+                .expect("in time");
+            assert_eq!(
+                bare.expect("an answer"),
+                wrapped.expect("an answer"),
+                "{}",
+                asked.name
+            );
             count += 1;
         }
         count
@@ -247,7 +305,8 @@ fn the_comparison_would_notice_a_difference() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let twins = Twins::start(dir.path());
     let ours = "GET /upload/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    let [bare, wrapped] = [twins.bare, twins.wrapped].map(|addr| play(addr, &[Step::Text(ours.to_owned())]).unwrap());
+    let [bare, wrapped] =
+        [twins.bare, twins.wrapped].map(|addr| play(addr, &[Step::Text(ours.to_owned())]).unwrap());
     assert_ne!(undated(&bare), undated(&wrapped));
     assert_eq!(statuses(&bare), [200], "the app has this route too");
     assert_eq!(statuses(&wrapped), [400], "and the layer takes it");

@@ -41,30 +41,66 @@ pub(crate) fn app(dir: &Path) -> Router {
 fn simple() -> Router {
     Router::new()
         .route("/", get(|| async { "hello\n" }))
-        .route("/text/{name}", get(|UrlPath(name): UrlPath<String>| async move { format!("name {name:?}\n") }))
-        .route("/wild/{*rest}", get(|UrlPath(rest): UrlPath<String>| async move { format!("rest {rest:?}\n") }))
-        .route("/query", get(|RawQuery(query): RawQuery| async move { format!("{query:?}\n") }))
-        .route("/method", any(|method: Method, uri: Uri| async move { format!("{method} {uri}\n") }))
+        .route(
+            "/text/{name}",
+            get(|UrlPath(name): UrlPath<String>| async move { format!("name {name:?}\n") }),
+        )
+        .route(
+            "/wild/{*rest}",
+            get(|UrlPath(rest): UrlPath<String>| async move { format!("rest {rest:?}\n") }),
+        )
+        .route(
+            "/query",
+            get(|RawQuery(query): RawQuery| async move { format!("{query:?}\n") }),
+        )
+        .route(
+            "/method",
+            any(|method: Method, uri: Uri| async move { format!("{method} {uri}\n") }),
+        )
         .route("/headers", get(headers))
         .route("/cookies", get(cookies))
         .route("/big-headers", get(big_headers))
-        .route("/json", get(|| async { Json(serde_json::json!({ "a": [1, 2, 3], "b": null })) }))
+        .route(
+            "/json",
+            get(|| async { Json(serde_json::json!({ "a": [1, 2, 3], "b": null })) }),
+        )
         .route("/redirect/{kind}", get(redirect))
         .route("/status/{code}", any(status))
-        .route("/things/{id}", delete(|UrlPath(id): UrlPath<u32>| async move { format!("deleted {id}\n") }).put(thing))
+        .route(
+            "/things/{id}",
+            delete(|UrlPath(id): UrlPath<u32>| async move { format!("deleted {id}\n") }).put(thing),
+        )
         .route("/slash/", get(|| async { "with a slash\n" }))
         .route("/upgrade", get(upgrade))
 }
 
 fn bodies() -> Router {
     Router::new()
-        .route("/echo", post(|body: Bytes| async move { body }).put(|body: String| async move { body }))
-        .route("/small", post(|body: Bytes| async move { body }).layer(DefaultBodyLimit::max(10)))
-        .route("/sum", post(|body: Bytes| async move { data::sha256_hex(&body) }))
-        .route("/json", post(|Json(value): Json<serde_json::Value>| async move { (StatusCode::CREATED, Json(value)) }))
+        .route(
+            "/echo",
+            post(|body: Bytes| async move { body }).put(|body: String| async move { body }),
+        )
+        .route(
+            "/small",
+            post(|body: Bytes| async move { body }).layer(DefaultBodyLimit::max(10)),
+        )
+        .route(
+            "/sum",
+            post(|body: Bytes| async move { data::sha256_hex(&body) }),
+        )
+        .route(
+            "/json",
+            post(|Json(value): Json<serde_json::Value>| async move {
+                (StatusCode::CREATED, Json(value))
+            }),
+        )
         .route("/ignore", post(|| async { "the body does not matter\n" }))
         .route("/form", post(form))
-        .route("/stream", get(|| async { streamed(None) }).post(|body: Body| async move { Body::new(Reframed::new(body)) }))
+        .route(
+            "/stream",
+            get(|| async { streamed(None) })
+                .post(|body: Body| async move { Body::new(Reframed::new(body)) }),
+        )
         .route("/trailers", get(trailers).post(received_trailers))
 }
 
@@ -81,14 +117,22 @@ fn near() -> Router {
 }
 
 async fn headers(headers: HeaderMap) -> String {
-    headers.iter().map(|(name, value)| format!("{name}: {}\n", value.as_bytes().escape_ascii())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\n", value.as_bytes().escape_ascii()))
+        .collect()
 }
 
 async fn cookies(headers: HeaderMap) -> Response {
-    let sent = headers.get_all(header::COOKIE).iter().map(|value| value.as_bytes().escape_ascii().to_string());
+    let sent = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(|value| value.as_bytes().escape_ascii().to_string());
     let mut response = sent.collect::<Vec<_>>().join("\n").into_response();
     for cookie in ["a=1; Path=/", "b=2; HttpOnly", "a=3"] {
-        response.headers_mut().append(header::SET_COOKIE, HeaderValue::from_static(cookie));
+        response
+            .headers_mut()
+            .append(header::SET_COOKIE, HeaderValue::from_static(cookie));
     }
     response
 }
@@ -97,9 +141,15 @@ async fn big_headers() -> Response {
     let mut response = "big\n".into_response();
     for number in 0..40 {
         let name: HeaderName = format!("x-big-{number}").parse().expect("a name");
-        response.headers_mut().insert(name, HeaderValue::from_str(&"v".repeat(200)).expect("a value"));
+        response.headers_mut().insert(
+            name,
+            HeaderValue::from_str(&"v".repeat(200)).expect("a value"),
+        );
     }
-    response.headers_mut().insert("x-bytes", HeaderValue::from_bytes(b"\xff\x80 \xe9").expect("a value"));
+    response.headers_mut().insert(
+        "x-bytes",
+        HeaderValue::from_bytes(b"\xff\x80 \xe9").expect("a value"),
+    );
     response
 }
 
@@ -114,21 +164,40 @@ async fn redirect(UrlPath(kind): UrlPath<String>) -> Response {
 
 async fn status(UrlPath(code): UrlPath<u16>) -> Response {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST);
-    let headers = [("x-code", HeaderValue::from(code)), ("retry-after", HeaderValue::from_static("7"))];
+    let headers = [
+        ("x-code", HeaderValue::from(code)),
+        ("retry-after", HeaderValue::from_static("7")),
+    ];
     (status, headers).into_response()
 }
 
 async fn thing(UrlPath(id): UrlPath<u32>, body: Bytes) -> Response {
-    (StatusCode::CREATED, [(header::ETAG, "\"one\"")], format!("{id} has {} bytes\n", body.len())).into_response()
+    (
+        StatusCode::CREATED,
+        [(header::ETAG, "\"one\"")],
+        format!("{id} has {} bytes\n", body.len()),
+    )
+        .into_response()
 }
 
 /// Lists the parts of a form.
 async fn form(mut form: Multipart) -> Result<String, Response> {
     let mut listed = String::new();
-    while let Some(field) = form.next_field().await.map_err(IntoResponse::into_response)? {
-        let (name, file) = (field.name().map(str::to_owned), field.file_name().map(str::to_owned));
+    while let Some(field) = form
+        .next_field()
+        .await
+        .map_err(IntoResponse::into_response)?
+    {
+        let (name, file) = (
+            field.name().map(str::to_owned),
+            field.file_name().map(str::to_owned),
+        );
         let bytes = field.bytes().await.map_err(IntoResponse::into_response)?;
-        listed += &format!("{name:?} {file:?} {} {}\n", bytes.len(), data::sha256_hex(&bytes));
+        listed += &format!(
+            "{name:?} {file:?} {} {}\n",
+            bytes.len(),
+            data::sha256_hex(&bytes)
+        );
     }
     Ok(listed)
 }
@@ -136,7 +205,11 @@ async fn form(mut form: Multipart) -> Result<String, Response> {
 /// Ten frames of no declared length, and perhaps trailers.
 fn streamed(trailers: Option<HeaderMap>) -> Body {
     let pieces = (1..=10).map(|number| Bytes::from(format!("piece {number}\n").repeat(number)));
-    Body::new(Pieces { pieces: pieces.collect(), trailers, waited: false })
+    Body::new(Pieces {
+        pieces: pieces.collect(),
+        trailers,
+        waited: false,
+    })
 }
 
 async fn trailers() -> Response {
@@ -176,14 +249,21 @@ impl HttpBody for Pieces {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.waited = !self.waited;
         if self.waited {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let piece = self.pieces.pop_front().map(Frame::data);
-        Poll::Ready(piece.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
+        Poll::Ready(
+            piece
+                .or_else(|| self.trailers.take().map(Frame::trailers))
+                .map(Ok),
+        )
     }
 }
 
@@ -196,7 +276,11 @@ struct Reframed {
 
 impl Reframed {
     fn new(inner: Body) -> Self {
-        Self { inner, held: BytesMut::new(), ended: false }
+        Self {
+            inner,
+            held: BytesMut::new(),
+            ended: false,
+        }
     }
 }
 
@@ -204,10 +288,15 @@ impl HttpBody for Reframed {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         while !self.ended && self.held.remaining() < FRAME {
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)?) {
-                Some(frame) => self.held.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                Some(frame) => self
+                    .held
+                    .extend_from_slice(&frame.into_data().unwrap_or_default()),
                 None => self.ended = true,
             }
         }

@@ -37,7 +37,10 @@ fn curl(addr: SocketAddr, target: &str, headers: &[String]) -> Command {
         command.args(["--header", header]);
     }
     command.arg(format!("http://{addr}{target}"));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -49,13 +52,22 @@ fn answer(curl: Child) -> Option<(u16, Value)> {
     }
     let text = String::from_utf8(output.stdout).expect("text");
     let (body, status) = text.rsplit_once('\n').expect("a line with the status");
-    Some((status.parse().expect("a status"), serde_json::from_str(body).expect("JSON")))
+    Some((
+        status.parse().expect("a status"),
+        serde_json::from_str(body).expect("JSON"),
+    ))
 }
 
 fn ask(addr: SocketAddr, target: &str, method: &str, headers: &[String]) -> Value {
-    let child = curl(addr, target, headers).args(["--request", method]).spawn().expect("curl starts");
+    let child = curl(addr, target, headers)
+        .args(["--request", method])
+        .spawn()
+        .expect("curl starts");
     let (status, body) = answer(child).expect("the server lives");
-    assert!((200..300).contains(&status), "{method} {target}: {status} {body}");
+    assert!(
+        (200..300).contains(&status),
+        "{method} {target}: {status} {body}"
+    );
     body
 }
 
@@ -71,24 +83,42 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     fn headers(&self, chunk: u64) -> Vec<String> {
-        vec![format!("X-Upload-Session-ID: {}", self.session.id), format!("X-Chunk-Number: {chunk}")]
+        vec![
+            format!("X-Upload-Session-ID: {}", self.session.id),
+            format!("X-Chunk-Number: {chunk}"),
+        ]
     }
 
     fn bytes(&self, chunk: u64) -> Vec<u8> {
         let start = chunk * CHUNK;
         let len = usize::try_from(CHUNK.min(self.size - start)).expect("a chunk fits");
         let mut bytes = vec![0; len];
-        self.source.read_exact_at(&mut bytes, start).expect("the file is read");
+        self.source
+            .read_exact_at(&mut bytes, start)
+            .expect("the file is read");
         bytes
     }
 
     /// Sends a chunk; false if the connection was lost.
     fn send(&self, chunk: u64) -> bool {
         let mut command = curl(self.addr, CHUNKED, &self.headers(chunk));
-        let mut child = command.args(["--request", "PUT", "--data-binary", "@-"]).spawn().expect("curl starts");
-        child.stdin.take().expect("a pipe").write_all(&self.bytes(chunk)).expect("curl reads its input");
-        let Some((status, body)) = answer(child) else { return false };
-        assert!([200, 202].contains(&status), "chunk {chunk}: {status} {body}");
+        let mut child = command
+            .args(["--request", "PUT", "--data-binary", "@-"])
+            .spawn()
+            .expect("curl starts");
+        child
+            .stdin
+            .take()
+            .expect("a pipe")
+            .write_all(&self.bytes(chunk))
+            .expect("curl reads its input");
+        let Some((status, body)) = answer(child) else {
+            return false;
+        };
+        assert!(
+            [200, 202].contains(&status),
+            "chunk {chunk}: {status} {body}"
+        );
         assert_eq!(body["chunk"], chunk);
         assert_eq!(body["duplicate"], false, "no byte is sent again: {body}");
         assert!(self.safe.lock().unwrap().insert(chunk), "sent once");
@@ -110,7 +140,10 @@ impl Upload<'_> {
         };
         std::thread::scope(|scope| {
             let curls: Vec<_> = (0..CURLS).map(|_| scope.spawn(work)).collect();
-            let ended: Vec<_> = curls.into_iter().map(|curl| curl.join().expect("no thread panics")).collect();
+            let ended: Vec<_> = curls
+                .into_iter()
+                .map(|curl| curl.join().expect("no thread panics"))
+                .collect();
             ended.into_iter().all(|all| all)
         })
     }
@@ -120,24 +153,37 @@ impl Upload<'_> {
         let target = format!("/upload/status?session_id={}", self.session.id);
         let status = ask(self.addr, &target, "GET", &[]);
         assert_eq!(status["state"], "receiving", "{status}");
-        let ranges: Vec<(u64, u64)> = serde_json::from_value(status["missing"].clone()).expect("ranges");
-        let missing: BTreeSet<_> = ranges.into_iter().flat_map(|(first, last)| first..=last).collect();
+        let ranges: Vec<(u64, u64)> =
+            serde_json::from_value(status["missing"].clone()).expect("ranges");
+        let missing: BTreeSet<_> = ranges
+            .into_iter()
+            .flat_map(|(first, last)| first..=last)
+            .collect();
         let safe = self.safe.lock().unwrap();
         let lost: Vec<_> = safe.intersection(&missing).collect();
         assert!(lost.is_empty(), "acknowledged and forgotten: {lost:?}");
         let all = self.session.total_chunks as u64;
-        let unasked = (0..all).filter(|chunk| !safe.contains(chunk) && !missing.contains(chunk)).count();
-        assert!(unasked <= CURLS + 1, "only what was in flight can be there unacknowledged");
+        let unasked = (0..all)
+            .filter(|chunk| !safe.contains(chunk) && !missing.contains(chunk))
+            .count();
+        assert!(
+            unasked <= CURLS + 1,
+            "only what was in flight can be there unacknowledged"
+        );
         missing
     }
 
     /// Starts to send a chunk and stops in its middle, when the server has some of it on disk.
     fn send_half(&self, chunk: u64, state_dir: &Path) -> Child {
         let mut command = curl(self.addr, CHUNKED, &self.headers(chunk));
-        let mut child = command.args(["--upload-file", "-"]).spawn().expect("curl starts");
+        let mut child = command
+            .args(["--upload-file", "-"])
+            .spawn()
+            .expect("curl starts");
         let bytes = self.bytes(chunk);
         let pipe = child.stdin.as_mut().expect("a pipe");
-        pipe.write_all(&bytes[..bytes.len() / 2]).expect("curl reads its input");
+        pipe.write_all(&bytes[..bytes.len() / 2])
+            .expect("curl reads its input");
         wait::until("half a chunk reaches the disk", wait::SOON, || {
             let data = tree::largest(state_dir, ".data").expect("a data file");
             std::fs::metadata(data).expect("its length").len() > chunk * CHUNK
@@ -147,12 +193,22 @@ impl Upload<'_> {
 }
 
 /// Sends `chunks` and kills the server as soon as `enough` of all chunks are safe.
-fn send_until_killed(server: &mut Server, upload: &Upload<'_>, chunks: BTreeSet<u64>, enough: usize) {
+fn send_until_killed(
+    server: &mut Server,
+    upload: &Upload<'_>,
+    chunks: BTreeSet<u64>,
+    enough: usize,
+) {
     std::thread::scope(|scope| {
         let sending = scope.spawn(|| upload.send_all(chunks));
-        wait::until("some chunks are safe", SENT, || upload.safe.lock().unwrap().len() >= enough);
+        wait::until("some chunks are safe", SENT, || {
+            upload.safe.lock().unwrap().len() >= enough
+        });
         server.kill9();
-        assert!(!sending.join().expect("no thread panics"), "killed before the end");
+        assert!(
+            !sending.join().expect("no thread panics"),
+            "killed before the end"
+        );
     });
 }
 
@@ -182,8 +238,17 @@ fn a_large_upload_survives_two_kills() -> io::Result<()> {
     let mut server = Server::start("[uploads]\nchunk_size = \"5MB\"");
     let session = create(&server, size);
     let total = session.total_chunks;
-    assert_eq!((session.chunk_size as u64, total as u64), (CHUNK, size.div_ceil(CHUNK)));
-    let upload = Upload { addr: server.addr(), session, source: &source, size, safe: Mutex::default() };
+    assert_eq!(
+        (session.chunk_size as u64, total as u64),
+        (CHUNK, size.div_ceil(CHUNK))
+    );
+    let upload = Upload {
+        addr: server.addr(),
+        session,
+        source: &source,
+        size,
+        safe: Mutex::default(),
+    };
 
     // Wherever it happens to be.
     let missing = (0..total as u64).collect();
@@ -195,7 +260,10 @@ fn a_large_upload_survives_two_kills() -> io::Result<()> {
     let half = missing.pop_last().expect("not all is sent");
     let stalled = upload.send_half(half, &server.state_dir());
     send_until_killed(&mut server, &upload, missing, total * 5 / 7);
-    assert!(answer(stalled).is_none(), "the half chunk is not acknowledged");
+    assert!(
+        answer(stalled).is_none(),
+        "the half chunk is not acknowledged"
+    );
     server.restart();
 
     let missing = upload.missing();
@@ -208,7 +276,13 @@ fn a_large_upload_survives_two_kills() -> io::Result<()> {
     let stored = tree::list(&server.uploads_dir());
     assert_eq!(stored.len(), 1, "handed over once: {stored:?}");
     assert_eq!(stored[0].path, Path::new("big.bin"));
-    assert_eq!(bulk::sha256_of(&server.uploads_dir().join("big.bin"))?, sha256);
-    machine::report(&format!("{test}: {:.0} MiB in {took:.1} s", machine::in_mib(size)));
+    assert_eq!(
+        bulk::sha256_of(&server.uploads_dir().join("big.bin"))?,
+        sha256
+    );
+    machine::report(&format!(
+        "{test}: {:.0} MiB in {took:.1} s",
+        machine::in_mib(size)
+    ));
     Ok(())
 }

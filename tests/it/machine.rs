@@ -20,7 +20,10 @@ pub(crate) fn report(line: &str) {
 /// The number of MiB in an environment variable, or `default`, in bytes.
 pub(crate) fn mib(variable: &str, default: u64) -> u64 {
     let asked = std::env::var(variable).ok();
-    let asked = asked.map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number of MiB")));
+    let asked = asked.map(|text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable}={text} is no number of MiB"))
+    });
     asked.unwrap_or(default) << 20
 }
 
@@ -41,7 +44,10 @@ pub(crate) fn has_room(test: &str, bytes: u64) -> bool {
     let free = free_bytes(&dir);
     if free < bytes {
         let (free, bytes) = (in_mib(free), in_mib(bytes));
-        report(&format!("skipped {test}: {} has {free:.0} MiB free, {bytes:.0} MiB are needed", dir.display()));
+        report(&format!(
+            "skipped {test}: {} has {free:.0} MiB free, {bytes:.0} MiB are needed",
+            dir.display()
+        ));
     }
     free >= bytes
 }
@@ -49,7 +55,9 @@ pub(crate) fn has_room(test: &str, bytes: u64) -> bool {
 /// Whether `program` is there; says so when it is not.
 pub(crate) fn has_program(test: &str, program: &str) -> bool {
     let mut which = Command::new("sh");
-    which.args(["-c", "command -v \"$1\"", "sh", program]).stdout(Stdio::null());
+    which
+        .args(["-c", "command -v \"$1\"", "sh", program])
+        .stdout(Stdio::null());
     let found = which.status().is_ok_and(|status| status.success());
     if !found {
         report(&format!("skipped {test}: there is no {program}"));

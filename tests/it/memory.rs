@@ -31,17 +31,30 @@ impl Sender {
     fn new(client: Client, name: &str, size: u64, chunk_size: usize) -> Self {
         let seed = size + name.bytes().map(u64::from).sum::<u64>();
         let size = usize::try_from(size).expect("fits");
-        let request = client.create_request(name, size).header("X-Chunk-Size", chunk_size.to_string());
+        let request = client
+            .create_request(name, size)
+            .header("X-Chunk-Size", chunk_size.to_string());
         let session = client.open(&request);
-        Self { client, connection: Connection::open(client.addr()), bulk: Bulk::new(seed), session, size }
+        Self {
+            client,
+            connection: Connection::open(client.addr()),
+            bulk: Bulk::new(seed),
+            session,
+            size,
+        }
     }
 
     /// Sends a chunk as it is made, and answers what the server says.
     fn send(&mut self, chunk: usize) -> Response {
         let start = chunk * self.session.chunk_size;
         let len = self.session.chunk_size.min(self.size - start);
-        let request = self.client.chunk_head(&self.session, chunk).header("Content-Length", len.to_string());
-        self.connection.write(&request.head()).expect("the head is taken");
+        let request = self
+            .client
+            .chunk_head(&self.session, chunk)
+            .header("Content-Length", len.to_string());
+        self.connection
+            .write(&request.head())
+            .expect("the head is taken");
         let mut sent = 0;
         while sent < len {
             let (block, from) = ((start + sent) / BLOCK, (start + sent) % BLOCK);
@@ -63,20 +76,30 @@ impl Sender {
     /// Sends the last chunk and waits for the handler.
     fn finish(&mut self) {
         let last = self.send(self.session.total_chunks - 1);
-        assert!([200, 202].contains(&last.status), "{}", String::from_utf8_lossy(&last.body));
+        assert!(
+            [200, 202].contains(&last.status),
+            "{}",
+            String::from_utf8_lossy(&last.body)
+        );
         let _ = bulk::delivered(self.client, &self.session);
     }
 
     /// What arrived is what was sent.
     fn check(&mut self, stored: &Path) {
         let expected = self.bulk.sha256(self.size as u64);
-        assert_eq!(bulk::sha256_of(stored).expect("the file is there"), expected, "{}", stored.display());
+        assert_eq!(
+            bulk::sha256_of(stored).expect("the file is there"),
+            expected,
+            "{}",
+            stored.display()
+        );
     }
 }
 
 /// Forgets the highest memory use of the server so far.
 fn forget_peak(server: &Server) {
-    std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").expect("the server's peak is reset");
+    std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5")
+        .expect("the server's peak is reset");
 }
 
 /// Fails unless the peak since [`forget_peak`] is near `idle`.
@@ -84,8 +107,13 @@ fn check_peak(server: &Server, idle: u64, what: &str, begun: Instant) {
     let (peak, seconds) = (server.memory("VmHWM"), begun.elapsed().as_secs_f64());
     let growth = peak.saturating_sub(idle);
     let (idle, peak) = (machine::in_mib(idle), machine::in_mib(peak));
-    machine::report(&format!("{what}: peak {peak:.1} MiB, idle {idle:.1} MiB, {seconds:.1} s"));
-    assert!(growth <= GROWTH_MAX, "{what}: from {idle:.1} to {peak:.1} MiB");
+    machine::report(&format!(
+        "{what}: peak {peak:.1} MiB, idle {idle:.1} MiB, {seconds:.1} s"
+    ));
+    assert!(
+        growth <= GROWTH_MAX,
+        "{what}: from {idle:.1} to {peak:.1} MiB"
+    );
 }
 
 #[test]
@@ -112,7 +140,9 @@ fn memory_does_not_grow_with_uploads() {
         if index % 16 == 0 {
             sender.check(&stored);
         }
-        let len = std::fs::metadata(&stored).expect("it was handed over").len();
+        let len = std::fs::metadata(&stored)
+            .expect("it was handed over")
+            .len();
         assert_eq!(len, each);
         std::fs::remove_file(stored).expect("room for the next");
     });

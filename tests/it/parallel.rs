@@ -32,8 +32,11 @@ impl Queue {
     /// connections send the same chunk at the same time; the others come at any moment.
     fn twice(seed: u64) -> Self {
         let random = data::random(seed, CHUNKS * 32);
-        let mut random = random.chunks_exact(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
-        let mut below = |limit: usize| usize::try_from(random.next().unwrap() % limit as u64).unwrap();
+        let mut random = random
+            .chunks_exact(8)
+            .map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
+        let mut below =
+            |limit: usize| usize::try_from(random.next().unwrap() % limit as u64).unwrap();
         let mut order: Vec<usize> = (0..CHUNKS).chain(CHUNKS / 2..CHUNKS).collect();
         for at in (1..order.len()).rev() {
             order.swap(at, below(at + 1));
@@ -63,10 +66,22 @@ fn judge(answer: Response, total: usize, tally: &Tally) -> bool {
         tally.superseded.fetch_add(1, Ordering::Relaxed);
         return true;
     }
-    assert!([200, 202].contains(&answer.status), "{}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+    assert!(
+        [200, 202].contains(&answer.status),
+        "{}: {}",
+        answer.status,
+        String::from_utf8_lossy(&answer.body)
+    );
     let answer = answer.json();
-    assert!(answer["uploaded_bytes"].as_u64().expect("a count") <= total as u64, "{answer}");
-    let count = if answer["duplicate"] == true { &tally.duplicate } else { &tally.kept };
+    assert!(
+        answer["uploaded_bytes"].as_u64().expect("a count") <= total as u64,
+        "{answer}"
+    );
+    let count = if answer["duplicate"] == true {
+        &tally.duplicate
+    } else {
+        &tally.kept
+    };
     count.fetch_add(1, Ordering::Relaxed);
     if answer["completed"] == true {
         tally.completed.fetch_add(1, Ordering::Relaxed);
@@ -78,9 +93,13 @@ fn judge(answer: Response, total: usize, tally: &Tally) -> bool {
 fn send(client: Client, session: &Session, file: &[u8], queue: &Queue, tally: &Tally) {
     let mut connection = Connection::open(client.addr());
     loop {
-        let Some((chunk, tries)) = queue.lock().pop_front() else { return };
+        let Some((chunk, tries)) = queue.lock().pop_front() else {
+            return;
+        };
         let request = client.chunk_request(session, chunk, session.chunk(file, chunk));
-        let answer = connection.exchange(&request).expect("the connection stays open");
+        let answer = connection
+            .exchange(&request)
+            .expect("the connection stays open");
         if judge(answer, file.len(), tally) {
             assert!(tries < TRIES_MAX, "chunk {chunk} is superseded for ever");
             queue.lock().push_back((chunk, tries + 1));
@@ -98,7 +117,10 @@ fn watch(client: Client, session: &Session, total: usize, stop: &mpsc::Receiver<
         assert!(uploaded >= last, "from {last} down to {uploaded}");
         assert!(uploaded <= total as u64, "{status}");
         let held = status["chunks"].as_u64().expect("a count");
-        assert!(held <= CHUNKS as u64 && uploaded.div_ceil(CHUNK as u64) >= held, "{status}");
+        assert!(
+            held <= CHUNKS as u64 && uploaded.div_ceil(CHUNK as u64) >= held,
+            "{status}"
+        );
         (polls, last, due) = (polls + 1, uploaded, due + POLL_EVERY);
         let pause = due.saturating_duration_since(Instant::now());
         if stop.recv_timeout(pause) != Err(mpsc::RecvTimeoutError::Timeout) {
@@ -108,7 +130,10 @@ fn watch(client: Client, session: &Session, total: usize, stop: &mpsc::Receiver<
 }
 
 fn open(server: &Server, size: usize) -> Session {
-    let request = server.client().create_request("many.bin", size).header("X-Chunk-Size", CHUNK.to_string());
+    let request = server
+        .client()
+        .create_request("many.bin", size)
+        .header("X-Chunk-Size", CHUNK.to_string());
     let session = server.client().open(&request);
     assert_eq!((session.chunk_size, session.total_chunks), (CHUNK, CHUNKS));
     session
@@ -137,7 +162,9 @@ fn eight_connections_send_everything_twice() {
         let senders: Vec<_> = (0..CONNECTIONS)
             .map(|_| scope.spawn(|| send(client, &session, &file, &queue, &tally)))
             .collect();
-        senders.into_iter().for_each(|sender| sender.join().expect("no thread panics"));
+        senders
+            .into_iter()
+            .for_each(|sender| sender.join().expect("no thread panics"));
         drop(stop);
         watcher.join().expect("no thread panics")
     });

@@ -37,16 +37,26 @@ fn is_set_up(line: &str) -> bool {
 fn session() -> String {
     let text = blocks(README, &["sh", "bash"]).join("\n");
     for command in SET_UP {
-        let count = text.lines().filter(|line| line.starts_with(command)).count();
-        assert_eq!(count, 1, "the set-up is these two commands, each once: {command}");
+        let count = text
+            .lines()
+            .filter(|line| line.starts_with(command))
+            .count();
+        assert_eq!(
+            count, 1,
+            "the set-up is these two commands, each once: {command}"
+        );
     }
-    text.split_inclusive('\n').filter(|line| !is_set_up(line)).collect()
+    text.split_inclusive('\n')
+        .filter(|line| !is_set_up(line))
+        .collect()
 }
 
 /// The README's address, or one like it if that is taken.
 fn address() -> String {
     let free = TcpListener::bind(ADDRESS).or_else(|_| TcpListener::bind("127.0.0.1:0"));
-    free.and_then(|listener| listener.local_addr()).expect("a free port").to_string()
+    free.and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .to_string()
 }
 
 /// The program that the tests use.
@@ -65,7 +75,11 @@ fn prepare(dir: &Path) {
 /// The texts that `echo` prints when all is well.
 fn promised(session: &str) -> Vec<&str> {
     let echoes = session.split("echo \"").skip(1);
-    echoes.filter_map(|rest| rest.split_once('"')).map(|(text, _)| text).filter(|text| !text.contains('$')).collect()
+    echoes
+        .filter_map(|rest| rest.split_once('"'))
+        .map(|(text, _)| text)
+        .filter(|text| !text.contains('$'))
+        .collect()
 }
 
 #[test]
@@ -80,14 +94,25 @@ fn the_commands_of_the_readme_work() {
     let session = session().replace(ADDRESS, &address);
     assert!(session.contains(&address), "the README talks to the server");
     let mut bash = Command::new("bash");
-    bash.args(["-euo", "pipefail", "-c", &format!("{PRELUDE}{session}")]).current_dir(dir.path());
-    bash.env("STEADFAST__SERVER__BIND", &address).env("NO_COLOR", "1").env_remove("RUST_LOG");
+    bash.args(["-euo", "pipefail", "-c", &format!("{PRELUDE}{session}")])
+        .current_dir(dir.path());
+    bash.env("STEADFAST__SERVER__BIND", &address)
+        .env("NO_COLOR", "1")
+        .env_remove("RUST_LOG");
     let mut bash = Process::spawn(&mut bash);
     let status = bash.wait(LIMIT);
     let server_log = std::fs::read_to_string(dir.path().join("server.log")).unwrap_or_default();
-    assert!(status.success(), "{status}\n{}\n--- server.log\n{server_log}", bash.logs());
+    assert!(
+        status.success(),
+        "{status}\n{}\n--- server.log\n{server_log}",
+        bash.logs()
+    );
     for text in promised(&session) {
-        assert!(bash.logs().contains(text), "{text:?} is not printed:\n{}", bash.logs());
+        assert!(
+            bash.logs().contains(text),
+            "{text:?} is not printed:\n{}",
+            bash.logs()
+        );
     }
 }
 

@@ -29,7 +29,9 @@ fn blank_len(rest: &str, before: Option<char>) -> usize {
     if let Some(hashes) = raw_string(rest).filter(|_| !in_word) {
         let end = format!("\"{}", "#".repeat(hashes));
         let start = rest.find('"').map_or(rest.len(), |at| at + 1);
-        return rest[start..].find(&end).map_or(rest.len(), |at| start + at + end.len());
+        return rest[start..]
+            .find(&end)
+            .map_or(rest.len(), |at| start + at + end.len());
     }
     match rest.as_bytes()[0] {
         b'"' => quoted(rest, '"'),
@@ -57,13 +59,18 @@ fn block_comment(rest: &str) -> usize {
 fn raw_string(rest: &str) -> Option<usize> {
     let marked = rest.strip_prefix("br").or_else(|| rest.strip_prefix('r'))?;
     let unmarked = marked.trim_start_matches('#');
-    unmarked.starts_with('"').then(|| marked.len() - unmarked.len())
+    unmarked
+        .starts_with('"')
+        .then(|| marked.len() - unmarked.len())
 }
 
 /// Whether a quote starts a character, not a lifetime.
 fn is_char(rest: &str) -> bool {
     let mut chars = rest.chars().skip(1);
-    matches!((chars.next(), chars.next()), (Some('\\'), _) | (Some(_), Some('\'')))
+    matches!(
+        (chars.next(), chars.next()),
+        (Some('\\'), _) | (Some(_), Some('\''))
+    )
 }
 
 fn quoted(rest: &str, quote: char) -> usize {
@@ -133,10 +140,18 @@ pub(crate) struct Function {
 pub(crate) fn functions(code: &str) -> Vec<Function> {
     let words = word_starts(code, "fn ");
     let function = |at: usize| {
-        let name: String = code[at + 3..].trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let name: String = code[at + 3..]
+            .trim_start()
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect();
         let (_, end) = item_span(code, at);
         let lines = code[at..end].matches('\n').count() + 1;
-        (!name.is_empty()).then(|| Function { name, line: line_of(code, at), lines })
+        (!name.is_empty()).then(|| Function {
+            name,
+            line: line_of(code, at),
+            lines,
+        })
     };
     words.into_iter().filter_map(function).collect()
 }
@@ -194,14 +209,22 @@ fn alternatives(group: &str) -> Vec<&str> {
 
 /// A path up to its end, with the group it may end in.
 fn first_path(rest: &str) -> &str {
-    let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
+        .unwrap_or(rest.len());
     let is_group = rest[..end].ends_with("::") && rest[end..].starts_with('{');
-    let group = if is_group { rest[end..].find('}').map_or(0, |at| at + 1) } else { 0 };
+    let group = if is_group {
+        rest[end..].find('}').map_or(0, |at| at + 1)
+    } else {
+        0
+    };
     &rest[..end + group]
 }
 
 /// The first name of a path.
 pub(crate) fn head(path: &str) -> &str {
-    let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(path.len());
+    let end = path
+        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .unwrap_or(path.len());
     &path[..end]
 }

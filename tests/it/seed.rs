@@ -58,11 +58,21 @@ fn configured() -> Server {
 fn the_documents_configuration_is_taken_once_its_tables_are_merged() {
     let text = blocks(DOCUMENT, &["toml"]).remove(0);
     let error = UploadConfig::from_toml(&text).unwrap_err().to_string();
-    let lines = text.lines().enumerate().filter(|(_, line)| *line == "[server]");
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| *line == "[server]");
     for (line, _) in lines {
-        assert!(error.contains(&format!("{}", line + 1)), "names line {}: {error}", line + 1);
+        assert!(
+            error.contains(&format!("{}", line + 1)),
+            "names line {}: {error}",
+            line + 1
+        );
     }
-    assert!(error.contains("[server]") && error.contains("merge"), "says what to do: {error}");
+    assert!(
+        error.contains("[server]") && error.contains("merge"),
+        "says what to do: {error}"
+    );
 
     let merged = format!("{}\n[security]\nschemes = [\"path\"]\n", documents_config());
     let config = UploadConfig::from_toml(&merged).unwrap().config;
@@ -94,11 +104,20 @@ impl Desk {
     fn run(&self, block: &str, server: &Server, signed: &str) -> Value {
         let port = format!("localhost:{}", server.addr().port());
         assert!(block.contains("localhost:8080"), "{block}");
-        let block = block.replace("localhost:8080", &port).replace("HMAC_SIGNATURE", &sign(signed));
-        let output = Command::new("bash").args(["-euc", &block]).current_dir(self.dir.path()).output();
+        let block = block
+            .replace("localhost:8080", &port)
+            .replace("HMAC_SIGNATURE", &sign(signed));
+        let output = Command::new("bash")
+            .args(["-euc", &block])
+            .current_dir(self.dir.path())
+            .output();
         let output = output.expect("bash runs");
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{block}{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{block}{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
@@ -107,7 +126,10 @@ impl Desk {
         let stored = tree::files(&server.uploads_dir());
         assert_eq!(stored.len(), 1);
         assert_eq!(stored[0].0, Path::new("large_file.zip"));
-        assert!(stored[0].1 == self.file, "the bytes are those that were sent");
+        assert!(
+            stored[0].1 == self.file,
+            "the bytes are those that were sent"
+        );
     }
 }
 
@@ -119,7 +141,12 @@ fn documented(block: &str) -> Value {
 
 /// Every documented field has its documented value; more fields may follow.
 fn matches(answer: &Value, documented: &Value) {
-    for (name, value) in documented.as_object().expect("an object").iter().filter(|(name, _)| *name != "session_id") {
+    for (name, value) in documented
+        .as_object()
+        .expect("an object")
+        .iter()
+        .filter(|(name, _)| *name != "session_id")
+    {
         assert_eq!(&answer[name], value, "{name} in {answer}");
     }
 }
@@ -132,7 +159,10 @@ fn the_documents_old_upload_works() {
     for server in [bundled(), configured()] {
         let desk = Desk::new(1, CHUNK);
         let answer = desk.run(&blocks(DOCUMENT, &["bash"])[0], &server, "/upload");
-        assert_eq!(answer["name"], "large_file.zip", "the handler's own answer: {answer}");
+        assert_eq!(
+            answer["name"], "large_file.zip",
+            "the handler's own answer: {answer}"
+        );
         desk.check(&server);
     }
 }
@@ -142,7 +172,8 @@ fn the_documents_old_upload_works() {
 fn upload_by_commands(server: &Server, chunk: usize, announced: usize) {
     let desk = Desk::new(2, chunk);
     let documented_sizes = (chunk, announced) == (CHUNK, CHUNK);
-    let [_, start, put, status] = <[String; 4]>::try_from(blocks(DOCUMENT, &["bash"])).expect("four blocks");
+    let [_, start, put, status] =
+        <[String; 4]>::try_from(blocks(DOCUMENT, &["bash"])).expect("four blocks");
     let created = desk.run(&start, server, CHUNKED);
     assert_eq!(created["chunk_size"], announced);
     if documented_sizes {
@@ -199,7 +230,10 @@ fn script(dir: &Path, server: &Server, path: &Path, name: &str) -> Command {
     let file = dir.join("page.cjs");
     std::fs::write(&file, format!("{PRELUDE}{text}")).expect("a file");
     let mut node = Command::new("node");
-    node.arg(file).arg(format!("http://{}/", server.addr())).arg(path).arg(name);
+    node.arg(file)
+        .arg(format!("http://{}/", server.addr()))
+        .arg(path)
+        .arg(name);
     node
 }
 
@@ -208,12 +242,20 @@ fn upload_by_script(server: &Server, name: &str, len: usize) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (path, file) = (dir.path().join("file"), data::random(len as u64, len));
     std::fs::write(&path, &file).expect("a file");
-    let output = script(dir.path(), server, &path, name).output().expect("node runs");
+    let output = script(dir.path(), server, &path, name)
+        .output()
+        .expect("node runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     let chunks = len.div_ceil(CHUNK);
-    assert!(text.contains("Upload completed!") && errors.is_empty(), "{name}: {text}{errors}");
-    assert!(text.contains(&format!("requests: {}\n", 1 + chunks)), "{name}: nothing is retried: {text}");
+    assert!(
+        text.contains("Upload completed!") && errors.is_empty(),
+        "{name}: {text}{errors}"
+    );
+    assert!(
+        text.contains(&format!("requests: {}\n", 1 + chunks)),
+        "{name}: nothing is retried: {text}"
+    );
     let stored = std::fs::read(server.uploads_dir().join(name)).expect("the file is there");
     assert!(stored == file, "{name}: the bytes are those that were sent");
 }
@@ -232,7 +274,11 @@ fn the_documents_script_uploads_files() {
         upload_by_script(&server, "empty.bin", 0);
         // Header values are ISO-8859-1 for `fetch`.
         upload_by_script(&server, "größe.bin", 70_000);
-        assert_eq!(tree::list(&server.uploads_dir()).len(), 7, "each was handed over once");
+        assert_eq!(
+            tree::list(&server.uploads_dir()).len(),
+            7,
+            "each was handed over once"
+        );
     }
 }
 
@@ -246,7 +292,9 @@ fn the_documents_script_survives_a_restart() {
     let (path, file) = (dir.path().join("file"), data::random(9, SIZE));
     std::fs::write(&path, &file).expect("a file");
     let mut node = Process::spawn(&mut script(dir.path(), &server, &path, "restart.zip"));
-    wait::until("some chunks are uploaded", wait::SOON, || node.logs().contains("Chunk 3/20 uploaded"));
+    wait::until("some chunks are uploaded", wait::SOON, || {
+        node.logs().contains("Chunk 3/20 uploaded")
+    });
     server.restart();
     assert!(node.wait(wait::SOON * 2).success());
     let logs = node.logs();

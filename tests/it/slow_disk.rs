@@ -81,18 +81,31 @@ impl SlowDisk {
     fn mount(size: u64, rate: u64) -> Result<Self, String> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (image, mounted) = (dir.path().join("image"), dir.path().join("disk"));
-        File::create(&image).and_then(|file| file.set_len(size)).expect("a sparse file");
+        File::create(&image)
+            .and_then(|file| file.set_len(size))
+            .expect("a sparse file");
         std::fs::create_dir(&mounted).expect("a directory");
         let mut command = Command::new("bash");
-        command.args(["-c", MOUNT, "slow-disk"]).args([&image, &mounted]).arg(rate.to_string());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["-c", MOUNT, "slow-disk"])
+            .args([&image, &mounted])
+            .arg(rate.to_string());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut guardian = command.spawn().map_err(|error| format!("bash: {error}"))?;
         let hold = guardian.stdin.take();
         let mut line = String::new();
         let mut said = BufReader::new(guardian.stdout.take().expect("a pipe"));
-        said.read_line(&mut line).map_err(|error| error.to_string())?;
+        said.read_line(&mut line)
+            .map_err(|error| error.to_string())?;
         // From here on dropping it undoes what was done.
-        let mut disk = Self { dir, guardian, hold };
+        let mut disk = Self {
+            dir,
+            guardian,
+            hold,
+        };
         if line.trim_end() == "ready" {
             return Ok(disk);
         }
@@ -141,7 +154,11 @@ struct Asker {
 
 impl Asker {
     fn new(client: Client, target: &str, status: u16) -> Self {
-        Self { client, request: Request::new("GET", target), status }
+        Self {
+            client,
+            request: Request::new("GET", target),
+            status,
+        }
     }
 
     /// Asks until `stop` is closed, and says when it has asked often enough. Every time counts from
@@ -153,7 +170,8 @@ impl Asker {
             let _ = self.request.send(self.client.addr()).status_is(self.status);
             took.push(due.elapsed());
             let rounds = took.chunks_exact(ROUND);
-            if rounds.len() >= ROUNDS_MAX || rounds.map(quantiles).any(|round| round.p99 <= P99_MAX) {
+            if rounds.len() >= ROUNDS_MAX || rounds.map(quantiles).any(|round| round.p99 <= P99_MAX)
+            {
                 enough.store(true, Ordering::Relaxed);
             }
             due += ASK_EVERY;
@@ -186,7 +204,11 @@ fn quantiles(took: &[Duration]) -> Quantiles {
     let mut took = took.to_vec();
     took.sort();
     let last = took.len() - 1;
-    Quantiles { p50: took[last / 2], p99: took[last * 99 / 100], max: took[last] }
+    Quantiles {
+        p50: took[last / 2],
+        p99: took[last * 99 / 100],
+        max: took[last],
+    }
 }
 
 /// The best whole round; all are printed.
@@ -194,7 +216,9 @@ fn best_round(what: &str, took: &[Duration]) -> Quantiles {
     let rounds = took.chunks_exact(ROUND).map(quantiles);
     let rounds = rounds.inspect(|round| {
         let Quantiles { p50, p99, max } = round;
-        machine::report(&format!("{what}: p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?} of {ROUND} requests"));
+        machine::report(&format!(
+            "{what}: p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?} of {ROUND} requests"
+        ));
     });
     rounds.min_by_key(|round| round.p99).expect("a whole round")
 }
@@ -205,7 +229,11 @@ fn upload(client: Client, seed: u64, enough: &AtomicBool) {
     let sha256 = data::sha256_hex(&file);
     for round in 0.. {
         let (session, last) = client.upload(&format!("slow-{seed}-{round}.bin"), &file);
-        assert!([200, 202].contains(&last.status), "{}", String::from_utf8_lossy(&last.body));
+        assert!(
+            [200, 202].contains(&last.status),
+            "{}",
+            String::from_utf8_lossy(&last.body)
+        );
         assert_eq!(bulk::delivered(client, &session)["sha256"], sha256);
         if enough.load(Ordering::Relaxed) {
             return;
@@ -216,7 +244,9 @@ fn upload(client: Client, seed: u64, enough: &AtomicBool) {
 /// Starts a server whose state and uploads both lie on `disk`.
 fn server_on(disk: &Path) -> Server {
     let state = disk.join("state");
-    let server = Server::start(&format!("[uploads]\nchunk_size = \"5MB\"\nstate_dir = {state:?}"));
+    let server = Server::start(&format!(
+        "[uploads]\nchunk_size = \"5MB\"\nstate_dir = {state:?}"
+    ));
     let uploads = disk.join("uploads");
     std::fs::create_dir(&uploads).expect("a directory");
     std::os::unix::fs::symlink(uploads, server.uploads_dir()).expect("a link");
@@ -238,7 +268,10 @@ fn the_app_answers_while_the_disk_is_slow() {
     let server = server_on(&disk.path());
     let client = server.client();
     // The app refuses the one from memory; the other needs the disk itself and is only measured.
-    let [memory, files] = [Asker::new(client, "/nothing", 404), Asker::new(client, "/files", 200)];
+    let [memory, files] = [
+        Asker::new(client, "/nothing", 404),
+        Asker::new(client, "/files", 200),
+    ];
     let enough = AtomicBool::new(false);
     let ((stop, stopped), (stop_too, stopped_too)) = (mpsc::channel(), mpsc::channel());
     let [memory, files] = std::thread::scope(|scope| {
@@ -250,16 +283,24 @@ fn the_app_answers_while_the_disk_is_slow() {
             let stopped = stopped_too;
             files.ask(&AtomicBool::default(), &stopped)
         });
-        let uploads: Vec<_> =
-            (0..UPLOADS as u64).map(|seed| scope.spawn({
-                let enough = &enough;
-                move || upload(client, seed, enough)
-            })).collect();
-        uploads.into_iter().for_each(|upload| upload.join().expect("no thread panics"));
+        let uploads: Vec<_> = (0..UPLOADS as u64)
+            .map(|seed| {
+                scope.spawn({
+                    let enough = &enough;
+                    move || upload(client, seed, enough)
+                })
+            })
+            .collect();
+        uploads
+            .into_iter()
+            .for_each(|upload| upload.join().expect("no thread panics"));
         drop((stop, stop_too));
         [memory, files].map(|asker| asker.join().expect("no thread panics"))
     });
     let _ = best_round("GET /files on the slow disk", &files);
     let best = best_round("GET of the app, beside uploads to a slow disk", &memory);
-    assert!(best.p99 <= P99_MAX, "the app stands still while it waits for the disk: {best:?}");
+    assert!(
+        best.p99 <= P99_MAX,
+        "the app stands still while it waits for the disk: {best:?}"
+    );
 }

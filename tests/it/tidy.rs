@@ -14,7 +14,9 @@ const RANKS: [&[&str]; 6] = [
     &["store", "blob", "admission", "network", "dedup"],
     &["engine"],
     &["protocol", "auth", "handoff"],
-    &["layer", "service", "future", "body", "driver", "uploads", "serve", "hooks", "lib"],
+    &[
+        "layer", "service", "future", "body", "driver", "uploads", "serve", "hooks", "lib",
+    ],
 ];
 
 const EDGE: usize = RANKS.len() - 1;
@@ -31,19 +33,31 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["rustix"], &["blob/", "store/disk/", "store/disk.rs"]),
     (&["hyper", "hyper_util"], &["serve/", "serve.rs"]),
     (&["sfv"], &["protocol/"]),
-    (&["getrandom"], &["auth/", "store/disk/", "store/disk.rs", "future.rs"]),
+    (
+        &["getrandom"],
+        &["auth/", "store/disk/", "store/disk.rs", "future.rs"],
+    ),
     (&["axum_core"], &["future.rs"]),
     (&["hmac"], &["auth/"]),
 ];
 
 /// Crates of the HTTP edge.
-const HTTP_CRATES: &[&str] = &["http", "http_body", "http_body_util", "tower_layer", "tower_service"];
+const HTTP_CRATES: &[&str] = &[
+    "http",
+    "http_body",
+    "http_body_util",
+    "tower_layer",
+    "tower_service",
+];
 
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .expect("the repository")
 }
 
 /// All files below `dir` but for what is built and what git keeps, sorted.
@@ -71,20 +85,32 @@ struct Source {
 }
 
 fn is_test(path: &str) -> bool {
-    path.split('/').any(|part| part == "tests" || part == "tests.rs")
+    path.split('/')
+        .any(|part| part == "tests" || part == "tests.rs")
 }
 
 /// The sources below `dir` that are not tests.
 fn sources(dir: &Path) -> Vec<Source> {
     let relative = |path: PathBuf| {
-        let name = path.strip_prefix(dir).expect("below").to_string_lossy().into_owned();
+        let name = path
+            .strip_prefix(dir)
+            .expect("below")
+            .to_string_lossy()
+            .into_owned();
         (path.extension()? == "rs" && !is_test(&name)).then_some((path, name))
     };
     let read = |(file, path): (PathBuf, String)| {
         let text = fs::read_to_string(file).expect("Rust is UTF-8");
-        Source { path, code: without_tests(&code(&text)) }
+        Source {
+            path,
+            code: without_tests(&code(&text)),
+        }
     };
-    files(dir).into_iter().filter_map(relative).map(read).collect()
+    files(dir)
+        .into_iter()
+        .filter_map(relative)
+        .map(read)
+        .collect()
 }
 
 fn middleware() -> Vec<Source> {
@@ -101,7 +127,11 @@ impl Source {
     /// How many modules lie between this one and the crate.
     fn depth(&self) -> usize {
         let inside = self.path.strip_suffix("/mod.rs").unwrap_or(&self.path);
-        if inside == "lib.rs" { 0 } else { inside.split('/').count() }
+        if inside == "lib.rs" {
+            0
+        } else {
+            inside.split('/').count()
+        }
     }
 
     /// Paths that start at the crate, with their lines.
@@ -110,26 +140,42 @@ impl Source {
         let mut found = paths(&self.code, "crate::");
         if !up.is_empty() {
             let supers = paths(&self.code, &up);
-            found.extend(supers.into_iter().filter(|(_, path)| !path.starts_with("super::")));
+            found.extend(
+                supers
+                    .into_iter()
+                    .filter(|(_, path)| !path.starts_with("super::")),
+            );
         }
-        found.into_iter().map(|(at, path)| (line_of(&self.code, at), path)).collect()
+        found
+            .into_iter()
+            .map(|(at, path)| (line_of(&self.code, at), path))
+            .collect()
     }
 
     /// Lines that name an external crate.
     fn names(&self, krate: &str) -> Vec<usize> {
         let ours = krate == "config" && self.has_own_config();
         let absolute = format!("::{krate}::");
-        let rooted = self.code.match_indices(&absolute).map(|(at, _)| at).filter(|at| {
-            !self.code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '>')
-        });
-        let plain = word_starts(&self.code, &format!("{krate}::")).into_iter().filter(|_| !ours);
-        let found = rooted.chain(plain).chain(word_starts(&self.code, &format!("use {krate};")));
+        let rooted = self
+            .code
+            .match_indices(&absolute)
+            .map(|(at, _)| at)
+            .filter(|at| {
+                !self.code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '>')
+            });
+        let plain = word_starts(&self.code, &format!("{krate}::"))
+            .into_iter()
+            .filter(|_| !ours);
+        let found = rooted
+            .chain(plain)
+            .chain(word_starts(&self.code, &format!("use {krate};")));
         found.map(|at| line_of(&self.code, at)).collect()
     }
 
     /// Whether `config` means our own module here.
     fn has_own_config(&self) -> bool {
-        let imported = |path: &str| head(path) == "config" && (path == "config" || path.contains("self"));
+        let imported =
+            |path: &str| head(path) == "config" && (path == "config" || path.contains("self"));
         self.path == "lib.rs" || self.crate_paths().iter().any(|(_, path)| imported(path))
     }
 }
@@ -141,10 +187,18 @@ fn rank(module: &str) -> Option<usize> {
 /// Why `from` may not know `path`, if so.
 fn forbidden(from: &str, path: &str) -> Option<String> {
     // What is no module is a re-export of the crate page, and so belongs to the edge.
-    let to = Some(head(path)).filter(|to| rank(to).is_some() || to.starts_with(|c: char| c.is_lowercase())).unwrap_or("lib");
-    let Some(above) = rank(from) else { return Some(format!("module {from} has no rank")) };
-    let Some(below) = rank(to) else { return Some(format!("module {to} has no rank")) };
-    let excepted = EXCEPTIONS.iter().any(|(importer, known)| *importer == from && *known == path);
+    let to = Some(head(path))
+        .filter(|to| rank(to).is_some() || to.starts_with(|c: char| c.is_lowercase()))
+        .unwrap_or("lib");
+    let Some(above) = rank(from) else {
+        return Some(format!("module {from} has no rank"));
+    };
+    let Some(below) = rank(to) else {
+        return Some(format!("module {to} has no rank"));
+    };
+    let excepted = EXCEPTIONS
+        .iter()
+        .any(|(importer, known)| *importer == from && *known == path);
     let allowed = from == to || below < above || (above, below) == (EDGE, EDGE) || excepted;
     (!allowed).then(|| format!("{from} (rank {above}) may not know {to} (rank {below}): {path}"))
 }
@@ -160,7 +214,8 @@ fn arrows_between_modules_go_down() {
     for source in middleware() {
         for (line, path) in source.crate_paths() {
             let found = forbidden(source.module(), path);
-            offenders.extend(found.map(|why| format!("middleware/src/{}:{line}: {why}", source.path)));
+            offenders
+                .extend(found.map(|why| format!("middleware/src/{}:{line}: {why}", source.path)));
         }
     }
     none("imports against the ranks", &offenders);
@@ -168,7 +223,10 @@ fn arrows_between_modules_go_down() {
 
 #[test]
 fn every_module_has_a_rank() {
-    let mut unranked: Vec<_> = middleware().iter().map(|source| source.module().to_owned()).collect();
+    let mut unranked: Vec<_> = middleware()
+        .iter()
+        .map(|source| source.module().to_owned())
+        .collect();
     unranked.retain(|module| rank(module).is_none());
     unranked.dedup();
     none("modules without a rank", &unranked);
@@ -183,7 +241,11 @@ fn every_dependency_has_a_home() {
             for krate in *crates {
                 let lines = source.names(krate).into_iter();
                 offenders.extend(lines.map(|line| {
-                    format!("middleware/src/{}:{line}: {krate} lives in {}", source.path, homes.join(", "))
+                    format!(
+                        "middleware/src/{}:{line}: {krate} lives in {}",
+                        source.path,
+                        homes.join(", ")
+                    )
                 }));
             }
         }
@@ -200,7 +262,9 @@ fn http_ends_at_the_protocol() {
         }
         for krate in HTTP_CRATES {
             let lines = source.names(krate).into_iter();
-            offenders.extend(lines.map(|line| format!("middleware/src/{}:{line}: {krate}", source.path)));
+            offenders.extend(
+                lines.map(|line| format!("middleware/src/{}:{line}: {krate}", source.path)),
+            );
         }
     }
     none("HTTP below the protocol", &offenders);
@@ -210,14 +274,21 @@ fn http_ends_at_the_protocol() {
 fn the_old_handler_does_not_know_us() {
     let dir = root().join("example-server/src");
     let ours = files(&dir).into_iter().filter(|path| {
-        let name = path.strip_prefix(&dir).expect("below").to_string_lossy().into_owned();
+        let name = path
+            .strip_prefix(&dir)
+            .expect("below")
+            .to_string_lossy()
+            .into_owned();
         name.starts_with("files")
     });
     let mut offenders = Vec::new();
     let mut read = 0;
     for path in ours {
         let text = fs::read_to_string(&path).expect("text");
-        let lines = text.lines().enumerate().filter(|(_, line)| line.to_lowercase().contains("steadfast"));
+        let lines = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| line.to_lowercase().contains("steadfast"));
         offenders.extend(lines.map(|(line, _)| format!("{}:{}", path.display(), line + 1)));
         read += 1;
     }
@@ -227,13 +298,27 @@ fn the_old_handler_does_not_know_us() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimple", "mented!"), concat!("to", "do!")];
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("unimple", "mented!"),
+        concat!("to", "do!"),
+    ];
     let root = root();
     let mut offenders = Vec::new();
     for path in files(&root) {
-        let Ok(text) = fs::read_to_string(&path) else { continue };
-        let name = path.strip_prefix(&root).expect("below").display().to_string();
-        let lines = text.lines().enumerate().filter(|(_, line)| words.iter().any(|word| line.contains(word)));
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        let name = path
+            .strip_prefix(&root)
+            .expect("below")
+            .display()
+            .to_string();
+        let lines = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| words.iter().any(|word| line.contains(word)));
         offenders.extend(lines.map(|(line, _)| format!("{name}:{}", line + 1)));
     }
     none("left for later", &offenders);
@@ -247,8 +332,12 @@ fn product() -> Vec<Source> {
 #[test]
 fn files_are_short() {
     let length = |source: &Source| source.code.trim_end().lines().count();
-    let long = product().into_iter().filter(|source| length(source) > FILE_LINES_MAX);
-    let offenders: Vec<_> = long.map(|source| format!("{}: {} lines", source.path, length(&source))).collect();
+    let long = product()
+        .into_iter()
+        .filter(|source| length(source) > FILE_LINES_MAX);
+    let offenders: Vec<_> = long
+        .map(|source| format!("{}: {} lines", source.path, length(&source)))
+        .collect();
     none("files that are too long", &offenders);
 }
 
@@ -256,9 +345,14 @@ fn files_are_short() {
 fn functions_are_short() {
     let mut offenders = Vec::new();
     for source in product() {
-        let long = functions(&source.code).into_iter().filter(|function| function.lines > FUNCTION_LINES_MAX);
+        let long = functions(&source.code)
+            .into_iter()
+            .filter(|function| function.lines > FUNCTION_LINES_MAX);
         offenders.extend(long.map(|function| {
-            format!("{}:{}: {} has {} lines", source.path, function.line, function.name, function.lines)
+            format!(
+                "{}:{}: {} has {} lines",
+                source.path, function.line, function.name, function.lines
+            )
         }));
     }
     none("functions that are too long", &offenders);
@@ -269,11 +363,18 @@ mod of_the_checks {
     use super::*;
 
     fn source(path: &str, text: &str) -> Source {
-        Source { path: path.to_owned(), code: without_tests(&code(text)) }
+        Source {
+            path: path.to_owned(),
+            code: without_tests(&code(text)),
+        }
     }
 
     fn known(path: &str, text: &str) -> Vec<String> {
-        source(path, text).crate_paths().into_iter().map(|(line, path)| format!("{line} {path}")).collect()
+        source(path, text)
+            .crate_paths()
+            .into_iter()
+            .map(|(line, path)| format!("{line} {path}"))
+            .collect()
     }
 
     #[test]
@@ -281,9 +382,21 @@ mod of_the_checks {
         let text = "use crate::a::b;\nuse crate::{c, d::{E, f}, g as h};\nfn x() -> crate::i::J { 0 }\n// crate::no\n\
                     const S: &str = \"crate::no\";\npub(in crate::k) struct L;\nuse super::super::m;\nuse super::near;\n\
                     #[cfg(test)]\nmod tests {\n    use crate::no;\n}\nuse crate::n;\n";
-        let expected = ["1 a::b", "2 c", "2 d::{E, f}", "2 g as h", "3 i::J", "6 k", "13 n", "7 m"];
+        let expected = [
+            "1 a::b",
+            "2 c",
+            "2 d::{E, f}",
+            "2 g as h",
+            "3 i::J",
+            "6 k",
+            "13 n",
+            "7 m",
+        ];
         assert_eq!(known("one/two.rs", text), expected);
-        assert_eq!(known("one/mod.rs", "use super::a;\nuse super::super::b;"), ["1 a"]);
+        assert_eq!(
+            known("one/mod.rs", "use super::a;\nuse super::super::b;"),
+            ["1 a"]
+        );
         assert_eq!(known("lib.rs", "use super::a;"), [""; 0]);
     }
 
@@ -303,7 +416,13 @@ mod of_the_checks {
         for (from, path) in refused {
             assert!(forbidden(from, path).is_some(), "{from} {path}");
         }
-        let allowed = [("clock", "upload::Timestamp"), ("layer", "service::S"), ("engine", "engine::x"), ("layer", "Error"), ("auth", "upload::x")];
+        let allowed = [
+            ("clock", "upload::Timestamp"),
+            ("layer", "service::S"),
+            ("engine", "engine::x"),
+            ("layer", "Error"),
+            ("auth", "upload::x"),
+        ];
         for (from, path) in allowed {
             assert_eq!(forbidden(from, path), None);
         }
@@ -312,8 +431,17 @@ mod of_the_checks {
     #[test]
     fn crates_are_told_from_modules() {
         let lines = |text, krate| source("engine/mod.rs", text).names(krate);
-        assert_eq!(lines("use toml::Value;\nlet x = toml::from_str;\nuse my_toml::x;\nx::toml::y();", "toml"), [1, 2]);
-        assert_eq!(lines("use crate::config::{self, A};\nconfig::x();", "config"), [0; 0]);
+        assert_eq!(
+            lines(
+                "use toml::Value;\nlet x = toml::from_str;\nuse my_toml::x;\nx::toml::y();",
+                "toml"
+            ),
+            [1, 2]
+        );
+        assert_eq!(
+            lines("use crate::config::{self, A};\nconfig::x();", "config"),
+            [0; 0]
+        );
         assert_eq!(lines("use crate::config;\n::config::x();", "config"), [2]);
         assert_eq!(lines("use crate::config::A;\nconfig::x();", "config"), [2]);
     }
@@ -322,9 +450,15 @@ mod of_the_checks {
     fn functions_are_measured() {
         let text = "fn a() {\n    let s = \"}\";\n    let c = '{';\n    // }\n}\nfn b(x: [u8; 2]) -> u8\nwhere\n    T: X,\n{\n    1\n}\n\
                     trait T {\n    fn c();\n}\nfn d<'a>(x: &'a str) {}\n";
-        let found: Vec<_> = functions(&code(text)).into_iter().map(|function| (function.name, function.line, function.lines)).collect();
+        let found: Vec<_> = functions(&code(text))
+            .into_iter()
+            .map(|function| (function.name, function.line, function.lines))
+            .collect();
         let expected = [("a", 1, 5), ("b", 6, 6), ("c", 13, 1), ("d", 15, 1)];
-        assert_eq!(found, expected.map(|(name, line, lines)| (name.to_owned(), line, lines)));
+        assert_eq!(
+            found,
+            expected.map(|(name, line, lines)| (name.to_owned(), line, lines))
+        );
     }
 
     #[test]

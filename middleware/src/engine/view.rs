@@ -36,7 +36,7 @@ pub struct View {
     pub stored_name: Option<FileName>,
     /// SHA-256 of the file, lower-case hex, where it is known.
     pub sha256: Option<String>,
-    /// CRC-32C of the file, once it is complete.
+    /// CRC-32C of the file, once it is completed.
     pub crc32c: Option<u32>,
 }
 
@@ -47,7 +47,6 @@ impl View {
         deadlines: &Deadlines,
         now: Timestamp,
     ) -> Self {
-        let complete = record.state == State::Completed;
         Self {
             key,
             header: Arc::clone(&record.header),
@@ -64,9 +63,7 @@ impl View {
             retry_after: crate::upload::retry_delay(record.attempts),
             stored_name: record.stored_name.clone(),
             sha256: record.sha256.clone(),
-            crc32c: complete
-                .then(|| record.ranges.crc(record.header.declaration.total))
-                .flatten(),
+            crc32c: record.crc32c,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::store::BoxFuture;
 use crate::upload::{Algorithm, Hasher};
 
 /// Bytes read at once.
-const READ_LEN: u64 = 256 * 1024;
+const READ_LEN: u64 = 128 * 1024;
 
 type Read = BoxFuture<'static, io::Result<Piece>>;
 

@@ -30,7 +30,7 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 /// Fewer, larger frames: the default of 16 KiB costs four times the work.
 const FRAME_SIZE: u32 = 64 << 10;
 /// Most bytes read from a connection at once.
-const READ_LEN_MAX: usize = 256 << 10;
+const READ_LEN_MAX: usize = 128 << 10;
 /// Finds HTTP/2 clients that are gone, also while a request runs and no timeout applies.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 

@@ -140,6 +140,8 @@ impl Ranges {
     #[must_use]
     pub fn crc(&self, total: u64) -> Option<u32> {
         let joined = |crc, piece: &Piece| Crc32c::join(crc, piece.crc, piece.len);
-        (self.bytes == total).then(|| self.pieces.values().fold(0, joined))
+        let mut pieces = self.pieces.values();
+        let first = pieces.next().map_or(0, |piece| piece.crc);
+        (self.bytes == total).then(|| pieces.fold(first, joined))
     }
 }

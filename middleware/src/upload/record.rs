@@ -171,6 +171,8 @@ pub struct Record {
     pub stored_name: Option<FileName>,
     /// SHA-256 of the file as lower-case hex, where it was computed.
     pub sha256: Option<String>,
+    /// CRC-32C of the file, once it is completed: joining it of thousands of pieces is work.
+    pub crc32c: Option<u32>,
 }
 
 /// An entry that cannot follow the ones before it.
@@ -213,6 +215,7 @@ impl Record {
             answer: None,
             stored_name: None,
             sha256: None,
+            crc32c: None,
             header,
         }
     }
@@ -276,6 +279,9 @@ impl Record {
                 at,
             } => {
                 self.end(ended_state(answer.as_ref()), *at)?;
+                if self.state == State::Completed {
+                    self.crc32c = self.ranges.crc(self.header.declaration.total);
+                }
                 self.answer = answer.clone().map(Arc::new);
                 self.stored_name.clone_from(name);
                 if sha256.is_some() {

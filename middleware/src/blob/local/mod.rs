@@ -65,7 +65,10 @@ impl Blobs for Local {
 
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, io::Result<()>> {
         let path = self.path(key);
-        blocking(move || publish::remove_if_present(&path))
+        blocking(move || {
+            file::release(&path);
+            publish::remove_if_present(&path)
+        })
     }
 
     fn publish(&self, key: UploadKey, publish: Publish) -> BoxFuture<'_, io::Result<Option<FileName>>> {

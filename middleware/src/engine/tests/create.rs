@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::faults::Point;
 use super::rig::{CHUNK, KINDS, Kind, Rig};
+use crate::admission::{Allowance, Full, Request};
 use crate::engine::Refusal;
 use crate::upload::tests::sample;
-use crate::upload::{Algorithm, Declaration, FileName, Hasher, State};
+use crate::upload::{Algorithm, Declaration, FileName, Hasher, Owner, State};
 
 #[tokio::test]
 async fn a_new_upload_waits_for_bytes() {
@@ -151,8 +152,8 @@ async fn create_at_once(kind: Kind, round: usize) {
     );
 }
 
-/// The slower of two requests with one idempotency key finds an upload that has ended.
-#[tokio::test]
+/// The slower of two requests with one idempotency key must not count in what has ended.
+#[tokio::test(start_paused = true)]
 async fn a_repeated_create_that_comes_second_is_not_counted() {
     for kind in KINDS {
         let rig = Arc::new(Rig::new(kind));
@@ -166,12 +167,38 @@ async fn a_repeated_create_that_comes_second_is_not_counted() {
         let slower = create();
         rig.faults.free_space.holds(1).await;
         rig.faults.free_space.open_for_others();
-        let other = create();
+        let mut other = create();
+        // Whether it waits for the slower one is its own affair.
+        let early = tokio::time::timeout(Duration::from_secs(10), &mut other).await;
         rig.faults.free_space.open();
-        assert_eq!(other.await.unwrap().unwrap().view.state, State::Completed);
+        let other = match early {
+            Ok(other) => other,
+            Err(_) => other.await,
+        };
+        assert_eq!(other.unwrap().unwrap().view.state, State::Completed);
         assert_eq!(slower.await.unwrap().unwrap().view.state, State::Completed);
         assert_eq!(rig.handler.calls().len(), 1);
         assert_eq!(rig.engine.sessions(), 0, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "not yet kept: its client is told of a failure of ours, and its place is given away"]
+async fn an_expired_upload_that_is_still_written_is_not_made_anew() {
+    for kind in KINDS {
+        let rig = Rig::new(kind);
+        let create = || rig.create_as(sample::id(9), true, sample::declaration(2 * CHUNK), "");
+        let id = create().await.unwrap().id;
+        rig.send(&id, 0, &[1; 10]).await.unwrap();
+        let (mut client, request) = rig.request(&id, 1);
+        client.send(b"xxxx");
+        client.gave(1).await;
+        rig.pass(Duration::from_secs(25 * 3600));
+        assert_eq!(create().await.unwrap_err(), Refusal::Busy, "{kind:?}");
+        client.send(b"xxxxxx");
+        drop(client);
+        assert_eq!(request.await.unwrap().unwrap().view.state, State::Completed);
+        assert_eq!(rig.engine.sessions(), 0);
     }
 }
 
@@ -264,6 +291,38 @@ async fn what_others_still_expect_is_not_free() {
     rig.create(sample::declaration(free / 4 * 3), "")
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn bytes_that_have_arrived_are_not_expected_any_more() {
+    for kind in KINDS {
+        let rig = Rig::new(kind);
+        let id = rig.upload(2 * CHUNK).await;
+        let owner = Owner::default();
+        // Of 100 free bytes, all but 10 are asked for.
+        let reserve = || {
+            let (key, now) = (sample::key(99), rig.engine.clock.now());
+            let (bytes, owner) = (90, &owner);
+            let request = Request {
+                key,
+                owner,
+                bytes,
+                now,
+            };
+            let free_space = Some(100);
+            let (sessions, sessions_per_owner, keep_free) = (0, 0, 0);
+            let allowance = Allowance {
+                sessions,
+                sessions_per_owner,
+                free_space,
+                keep_free,
+            };
+            rig.engine.budget.reserve(&request, &allowance)
+        };
+        assert_eq!(reserve(), Err(Full::Space), "{kind:?}");
+        rig.send(&id, 1, &[1; 10]).await.unwrap();
+        assert_eq!(reserve(), Ok(()), "{kind:?}");
+    }
 }
 
 #[tokio::test]

@@ -164,6 +164,33 @@ async fn a_sweep_passes_over_a_damaged_log() {
 }
 
 #[tokio::test]
+async fn bytes_without_a_session_are_removed_and_no_others() {
+    for kind in KINDS {
+        let rig = Rig::new(kind);
+        let kept = rig.nearly(2 * CHUNK).await;
+        let orphan = rig.nearly(2 * CHUNK).await;
+        rig.store().remove(orphan.key()).await.unwrap();
+        let next = rig.again(|_| {});
+        next.engine.remove_orphans().await.unwrap();
+        assert!(!next.data_file(&orphan).exists(), "{kind:?}");
+        next.send(&kept, 1, &chunk(2 * CHUNK, 1)).await.unwrap();
+        assert_eq!(next.handler.calls()[0].bytes, content(2 * CHUNK));
+    }
+}
+
+#[tokio::test]
+async fn bytes_of_a_log_that_cannot_be_read_are_kept() {
+    let rig = Rig::new(Kind::Disk);
+    let id = rig.nearly(3 * CHUNK).await;
+    let log = rig.path().join(format!("{}.log", id.key()));
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    rig.again(|_| {}).engine.remove_orphans().await.unwrap();
+    assert!(rig.data_file(&id).exists());
+}
+
+#[tokio::test]
 async fn files_nobody_uses_are_closed_and_opened_again() {
     for kind in KINDS {
         let rig = Rig::new(kind);

@@ -259,6 +259,30 @@ async fn chunk_0_does_not_choose_a_chunk_size_while_another_chunk_is_on_its_way(
     }
 }
 
+/// Where another chunk lies is not decided while the size of all is.
+#[tokio::test(start_paused = true)]
+async fn no_chunk_comes_in_while_a_chunk_size_is_put_on_record() {
+    for kind in KINDS {
+        let rig = Rig::new(kind);
+        let id = rig.upload(5 * CHUNK).await;
+        rig.faults.log_append.shut();
+        let rig = Arc::new(rig);
+        let send = |number: u64, bytes: &'static [u8]| {
+            let (rig, id) = (Arc::clone(&rig), id.clone());
+            tokio::spawn(async move { rig.send(&id, number, bytes).await })
+        };
+        let first = send(0, b"1234567");
+        rig.faults.log_append.holds(1).await;
+        let second = send(1, b"1234567890");
+        tokio::time::sleep(A_WHILE).await;
+        rig.faults.log_append.open();
+        assert_eq!(first.await.unwrap().unwrap().view.chunk_size, 7, "{kind:?}");
+        let refusal = second.await.unwrap().unwrap_err();
+        assert_eq!(refusal, Refusal::ChunkLength { expected: 7 }, "{kind:?}");
+        assert_eq!(rig.uploaded(&id).await, 7);
+    }
+}
+
 /// Of two first chunks of different sizes one agrees on its size, and the other is told which.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_first_chunks_agree_on_one_size() {

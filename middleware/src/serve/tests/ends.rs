@@ -84,16 +84,16 @@ fn lingering_ends_and_frees_its_place() {
     };
     let server = Running::new(limits);
     let mut endless = Client::new(server.address);
+    let begin = Instant::now();
     endless.post("/refuse", BODY);
     assert_eq!(endless.answer().status, 401);
     // It never closes, so only the bound can free the place.
-    let begin = Instant::now();
     let mut next = Client::new(server.address);
     next.ask("/");
     assert_eq!(next.answer().text(), "hello");
     let took = begin.elapsed();
     assert!(
-        took >= SHORT / 2,
+        took >= SHORT,
         "the first connection did not linger: {took:?}"
     );
     assert!(took < Duration::from_secs(20), "{took:?}");

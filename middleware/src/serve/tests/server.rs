@@ -22,7 +22,7 @@ use crate::serve::{Drained, Limits, PeerAddr, Server};
 /// Long enough never to matter in a test.
 pub(super) const LONG: Duration = Duration::from_secs(60);
 /// Short enough to wait for.
-pub(super) const SHORT: Duration = Duration::from_millis(200);
+pub(super) const SHORT: Duration = Duration::from_millis(400);
 
 /// More than the buffers of a connection hold.
 pub(super) const LARGE: usize = 32 << 20;

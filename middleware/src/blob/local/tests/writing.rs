@@ -128,6 +128,23 @@ async fn removing_is_idempotent_and_takes_only_its_own() {
 }
 
 #[tokio::test]
+async fn every_upload_that_has_bytes_is_listed() {
+    let (dir, local) = local(1);
+    assert!(local.list().await.unwrap().is_empty());
+    let mut keys = [key(1), key(2)];
+    for key in keys {
+        local.open(key).await.unwrap();
+    }
+    for name in ["lock", "x.data", ".data", &format!("{}.log", key(3))] {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
+    let mut listed = local.list().await.unwrap();
+    keys.sort();
+    listed.sort();
+    assert_eq!(listed, keys);
+}
+
+#[tokio::test]
 async fn bytes_belong_to_their_owner_alone() {
     let (dir, local) = local(1);
     local.open(key(1)).await.unwrap();
