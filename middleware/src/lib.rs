@@ -11,8 +11,8 @@
 
 #![cfg_attr(not(test), deny(unsafe_code))]
 
-pub mod auth;
 mod admission;
+pub mod auth;
 mod blob;
 mod body;
 mod clock;

@@ -22,7 +22,7 @@ const CHUNK: usize = 64 * 1024;
 const TRIES_MAX: usize = 50;
 
 /// Pause between two questions for the status.
-const POLL_EVERY: Duration = Duration::from_millis(50);
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// What is still to be sent: chunk and number of the try.
 struct Queue(Mutex<VecDeque<(usize, usize)>>);

@@ -18,7 +18,14 @@ fn a_plain_hyper_service_is_resumable_too() {
     let mut example = Process::spawn(
         Command::new(env!("CARGO"))
             .args(["run", "--quiet", "--locked", "--manifest-path", manifest])
-            .args(["-p", "steadfast", "--example", "plain_hyper", "--", "127.0.0.1:0"])
+            .args([
+                "-p",
+                "steadfast",
+                "--example",
+                "plain_hyper",
+                "--",
+                "127.0.0.1:0",
+            ])
             .current_dir(dir.path()),
     );
     let addr = example.address(BUILT).unwrap();
@@ -26,7 +33,10 @@ fn a_plain_hyper_service_is_resumable_too() {
     let done = last.status_is(200).json();
     assert_eq!(done["completed"], true);
     assert_eq!(done["handler"]["body"], "300000 bytes\n");
-    let plain = Request::new("POST", "/upload").body("abc").send(addr).status_is(200);
+    let plain = Request::new("POST", "/upload")
+        .body("abc")
+        .send(addr)
+        .status_is(200);
     assert_eq!(plain.body, b"3 bytes\n");
     let _ = Request::new("GET", "/other").send(addr).status_is(404);
 }

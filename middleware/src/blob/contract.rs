@@ -53,12 +53,7 @@ pub trait Blob: Send + Sync + 'static {
 
     /// Writes at `offset` when and where that holds up nobody else. `hold` is kept until the write
     /// has stopped, even when the future is dropped before.
-    fn write(
-        &self,
-        offset: u64,
-        bytes: Bytes,
-        hold: Hold,
-    ) -> BoxFuture<'static, io::Result<()>>;
+    fn write(&self, offset: u64, bytes: Bytes, hold: Hold) -> BoxFuture<'static, io::Result<()>>;
 
     /// Reads exactly `len` bytes from `offset`.
     ///

@@ -27,7 +27,9 @@ impl Engine {
         let (id, empty) = (create.id.clone(), create.declaration.total == 0);
         let engine = Arc::clone(self);
         // A client that leaves now must not leave a session half made or half counted.
-        let made = self.tasks.spawn(async move { engine.find_or_make(&create).await });
+        let made = self
+            .tasks
+            .spawn(async move { engine.find_or_make(&create).await });
         let mut view = made.await.unwrap_or(Err(Refusal::Internal))?;
         if empty {
             view = self.finish_empty(view.key, &deliver).await?;

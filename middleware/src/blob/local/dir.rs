@@ -56,7 +56,10 @@ impl StateDir {
     /// Those of the filesystem.
     pub fn volatile(&self) -> io::Result<PathBuf> {
         let path = self.path.join("volatile");
-        DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)?;
         Ok(path)
     }
 

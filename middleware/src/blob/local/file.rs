@@ -34,12 +34,7 @@ impl Blob for LocalFile {
         Some(turn.run(|| self.file.write_all_at(bytes, offset)))
     }
 
-    fn write(
-        &self,
-        offset: u64,
-        bytes: Bytes,
-        hold: Hold,
-    ) -> BoxFuture<'static, io::Result<()>> {
+    fn write(&self, offset: u64, bytes: Bytes, hold: Hold) -> BoxFuture<'static, io::Result<()>> {
         let (file, pace) = (Arc::clone(&self.file), Arc::clone(&self.pace));
         Box::pin(async move {
             if let Some(turn) = pace.turn().await {

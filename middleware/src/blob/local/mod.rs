@@ -30,7 +30,10 @@ impl Local {
     /// Keeps bytes in `dir`, which exists and belongs to this process alone.
     #[must_use]
     pub fn new(dir: PathBuf, pace: Arc<Pace>) -> Self {
-        Self { dir: Arc::new(dir), pace }
+        Self {
+            dir: Arc::new(dir),
+            pace,
+        }
     }
 
     fn path(&self, key: UploadKey) -> PathBuf {
@@ -43,7 +46,12 @@ impl Blobs for Local {
         let (path, pace) = (self.path(key), Arc::clone(&self.pace));
         blocking(move || {
             let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            options
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600);
             options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
             let blob: Arc<dyn Blob> = Arc::new(LocalFile::new(options.open(path)?, pace));
             Ok(blob)
@@ -71,7 +79,11 @@ impl Blobs for Local {
         })
     }
 
-    fn publish(&self, key: UploadKey, publish: Publish) -> BoxFuture<'_, io::Result<Option<FileName>>> {
+    fn publish(
+        &self,
+        key: UploadKey,
+        publish: Publish,
+    ) -> BoxFuture<'_, io::Result<Option<FileName>>> {
         let path = self.path(key);
         blocking(move || publish::publish(&path, key, &publish))
     }

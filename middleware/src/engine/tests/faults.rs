@@ -243,12 +243,7 @@ impl Blob for FaultyBlob {
     }
 
     /// As on a blocking thread: it goes on when nobody waits for it any more.
-    fn write(
-        &self,
-        offset: u64,
-        bytes: Bytes,
-        hold: Hold,
-    ) -> BoxFuture<'static, io::Result<()>> {
+    fn write(&self, offset: u64, bytes: Bytes, hold: Hold) -> BoxFuture<'static, io::Result<()>> {
         let (inner, faults) = (Arc::clone(&self.inner), Arc::clone(&self.faults));
         Box::pin(async move {
             let write = async move {
@@ -259,7 +254,6 @@ impl Blob for FaultyBlob {
             tokio::spawn(write).await.unwrap()
         })
     }
-
 
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
         if let Err(error) = self.faults.check(Point::BlobRead) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
-use super::{READ_LEN, Ready, content, multipart, raw, request_of};
+use super::{Ready, content, multipart, raw, read_len, request_of};
 use crate::handoff::HandoffBody;
 use crate::handoff::body::Digested;
 use crate::upload::{Algorithm, Hasher};
@@ -58,12 +58,12 @@ fn polls(mut body: HandoffBody) -> Vec<usize> {
 /// A multipart parser takes all that is ready before it gives anything out.
 #[test]
 fn a_body_waits_once_before_every_frame_but_the_first() {
-    let (request, _) = multipart(&content(2 * READ_LEN + 5));
+    let (request, _) = multipart(&content(2 * read_len() + 5));
     let polls = polls(request.into_body());
     let [before, first, 0, second, 0, third, 0, after] = polls[..] else {
         panic!("{polls:?}")
     };
-    assert_eq!((first, second, third), (READ_LEN, READ_LEN, 5));
+    assert_eq!((first, second, third), (read_len(), read_len(), 5));
     assert!(
         (100..300).contains(&before) && (40..80).contains(&after),
         "{polls:?}"
@@ -75,8 +75,8 @@ fn a_raw_body_is_the_file() {
     for (len, expected) in [
         (0, vec![]),
         (1, vec![1, 0]),
-        (READ_LEN, vec![READ_LEN, 0]),
-        (READ_LEN + 1, vec![READ_LEN, 0, 1, 0]),
+        (read_len(), vec![read_len(), 0]),
+        (read_len() + 1, vec![read_len(), 0, 1, 0]),
     ] {
         let (request, _) = request_of(&raw(), super::header(len as u64), content(len));
         assert_eq!(polls(request.into_body()), expected, "{len}");
@@ -85,7 +85,7 @@ fn a_raw_body_is_the_file() {
 
 #[tokio::test]
 async fn the_digest_is_there_once_the_file_was_read() {
-    for len in [0, 1, READ_LEN, 2 * READ_LEN + 5] {
+    for len in [0, 1, read_len(), 2 * read_len() + 5] {
         let file = content(len);
         let mut hasher = Hasher::new(Algorithm::Sha256);
         hasher.update(&file);
@@ -102,7 +102,7 @@ async fn the_digest_is_there_once_the_file_was_read() {
 /// A parser stops at the closing boundary, or even before it.
 #[tokio::test]
 async fn the_digest_does_not_need_the_end_of_the_body() {
-    let (request, digested) = multipart(&content(READ_LEN + 5));
+    let (request, digested) = multipart(&content(read_len() + 5));
     let mut body = request.into_body();
     for _ in 0..2 {
         body.frame().await.unwrap().unwrap();
@@ -127,11 +127,11 @@ async fn a_digest_nobody_asked_for_is_not_computed() {
 /// The length was promised: a handler must not take what is left for the file.
 #[tokio::test]
 async fn a_file_that_cannot_be_read_ends_the_body_with_an_error() {
-    let len = 2 * READ_LEN as u64;
+    let len = 2 * read_len() as u64;
     let digested = Digested::default();
     for broken_at in [0, len - 1] {
         let blob = Arc::new(Ready {
-            bytes: content(2 * READ_LEN),
+            bytes: content(2 * read_len()),
             broken_at: Some(broken_at),
         });
         let (before, after) = ("before".to_owned(), "after".to_owned());

@@ -6,10 +6,13 @@ mod parser;
 mod requests;
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::Request;
+use http_body::Body as _;
 
 use super::body::Digested;
 use super::{HandoffBody, Template};
@@ -20,8 +23,16 @@ use crate::store::BoxFuture;
 use crate::upload::tests::sample::{declaration, key};
 use crate::upload::{Header, Limits, Owner, Timestamp};
 
-/// Bytes the body reads at once.
-const READ_LEN: usize = 256 * 1024;
+/// Bytes the body reads at once, as it shows.
+fn read_len() -> usize {
+    let (request, _) = request_of(&raw(), header(1 << 21), vec![0; 1 << 21].into());
+    let mut body = request.into_body();
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut cx) else {
+        panic!("the file is ready");
+    };
+    frame.into_data().unwrap().len()
+}
 
 /// A file that is always ready, as one in the page cache nearly is.
 struct Ready {
@@ -39,7 +50,6 @@ impl Blob for Ready {
         Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
     }
 
-
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
         let start = usize::try_from(offset).unwrap();
         let read = match self.broken_at {
@@ -52,9 +62,12 @@ impl Blob for Ready {
     }
 }
 
-/// What byte `at` of every test file is.
+/// The bytes of every test file: no two neighbouring pieces are alike.
 fn content(len: usize) -> Bytes {
-    (0..len).map(|at| (at * 7 % 251) as u8).collect()
+    let period: Vec<u8> = (0..=250).collect();
+    let mut bytes = period.repeat(len / period.len() + 1);
+    bytes.truncate(len);
+    bytes.into()
 }
 
 fn header(total: u64) -> Header {

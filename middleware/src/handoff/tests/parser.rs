@@ -10,7 +10,7 @@ use http_body_util::{BodyDataStream, BodyExt as _};
 use multer::Multipart;
 use proptest::prelude::*;
 
-use super::{READ_LEN, content, header, multipart, request_of};
+use super::{content, header, multipart, read_len, request_of};
 use crate::config::Delivery as Config;
 use crate::handoff::HandoffBody;
 use crate::upload::FileName;
@@ -50,10 +50,10 @@ async fn a_parser_finds_the_file_at_every_size() {
     for len in [
         0,
         1,
-        READ_LEN - 1,
-        READ_LEN,
-        READ_LEN + 1,
-        3 * READ_LEN + 17,
+        read_len() - 1,
+        read_len(),
+        read_len() + 1,
+        3 * read_len() + 17,
     ] {
         assert_parsed(&content(len)).await;
     }
@@ -64,10 +64,10 @@ async fn the_length_is_exact_at_every_size() {
     for len in [
         0,
         1,
-        READ_LEN - 1,
-        READ_LEN,
-        READ_LEN + 1,
-        3 * READ_LEN + 17,
+        read_len() - 1,
+        read_len(),
+        read_len() + 1,
+        3 * read_len() + 17,
     ] {
         let (request, _) = multipart(&content(len));
         let announced: usize = request.headers()[CONTENT_LENGTH]
@@ -83,7 +83,7 @@ async fn the_length_is_exact_at_every_size() {
 /// A handler that reads on only when it has written what it read must not have the file in memory.
 #[tokio::test]
 async fn a_parser_holds_no_more_than_a_frame_or_two() {
-    let file = content(16 * READ_LEN);
+    let file = content(16 * read_len());
     let (request, _) = multipart(&file);
     let (mut parts, taken) = parse(request);
     let mut part = parts.next_field().await.unwrap().unwrap();
@@ -97,7 +97,10 @@ async fn a_parser_holds_no_more_than_a_frame_or_two() {
         given += chunk.len();
     }
     assert_eq!(given, file.len());
-    assert!(held_max <= 2 * READ_LEN + 1024, "{held_max} bytes at once");
+    assert!(
+        held_max <= 2 * read_len() + 1024,
+        "{held_max} bytes at once"
+    );
 }
 
 #[tokio::test]
@@ -144,7 +147,7 @@ proptest! {
             ],
             0..12,
         ),
-        padding in 0_usize..(2 * READ_LEN),
+        padding in 0_usize..(2 * read_len()),
     ) {
         let file = Bytes::from([pieces.concat(), vec![b'-'; padding]].concat());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

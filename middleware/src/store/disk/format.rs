@@ -50,7 +50,10 @@ pub(super) fn push_frame(
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     if payload.len() > PAYLOAD_LEN_MAX {
         let message = "an entry of the log is too long";
-        return Err(serde_json::Error::io(io::Error::new(io::ErrorKind::InvalidData, message)));
+        return Err(serde_json::Error::io(io::Error::new(
+            io::ErrorKind::InvalidData,
+            message,
+        )));
     }
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&check(salt, frame_offset, &payload).to_le_bytes());
@@ -109,7 +112,9 @@ pub(super) fn parse(bytes: &[u8], salt: &Salt) -> Parsed {
 /// Whether the first frame has the length it says: then it was written whole, and no death in the
 /// middle of a create explains that it does not check.
 fn first_is_whole(bytes: &[u8]) -> bool {
-    let len = bytes.get(PREFIX_LEN..PREFIX_LEN + 4).and_then(|len| len.try_into().ok());
+    let len = bytes
+        .get(PREFIX_LEN..PREFIX_LEN + 4)
+        .and_then(|len| len.try_into().ok());
     len.map(u32::from_le_bytes).is_some_and(|len| {
         let len = len as usize;
         (1..=PAYLOAD_LEN_MAX).contains(&len) && bytes.len() >= PREFIX_LEN + FRAME_HEAD_LEN + len

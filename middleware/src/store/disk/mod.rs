@@ -26,7 +26,10 @@ impl Disk {
     /// Keeps logs in `dir`, which exists and belongs to this process alone.
     #[must_use]
     pub fn new(dir: PathBuf, pace: Arc<Pace>) -> Self {
-        Self { dir: Arc::new(dir), pace }
+        Self {
+            dir: Arc::new(dir),
+            pace,
+        }
     }
 
     fn path(&self, key: UploadKey) -> PathBuf {
@@ -48,8 +51,13 @@ impl Store for Disk {
     fn open(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Opened>, StoreError>> {
         let (path, pace) = (self.path(key), Arc::clone(&self.pace));
         blocking(move || {
-            let Some((record, file)) = LogFile::open(&path)? else { return Ok(None) };
-            let log = Box::new(DiskLog { file: Arc::new(file), pace });
+            let Some((record, file)) = LogFile::open(&path)? else {
+                return Ok(None);
+            };
+            let log = Box::new(DiskLog {
+                file: Arc::new(file),
+                pace,
+            });
             Ok(Some(Opened { record, log }))
         })
     }
@@ -73,10 +81,15 @@ fn list(dir: &Path) -> Result<Vec<Listed>, StoreError> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        let key = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)?.parse().ok());
+        let key = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(SUFFIX)?.parse().ok());
         // A log that vanishes between the two calls was removed: not an error.
         if let (Some(key), Ok(metadata)) = (key, entry.metadata()) {
-            listed.push(Listed { key, changed: metadata.modified()?.into() });
+            listed.push(Listed {
+                key,
+                changed: metadata.modified()?.into(),
+            });
         }
     }
     Ok(listed)
