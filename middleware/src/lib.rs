@@ -27,8 +27,6 @@ mod layer;
 mod pace;
 mod protocol;
 #[cfg(feature = "serve")]
-mod run;
-#[cfg(feature = "serve")]
 pub mod serve;
 mod service;
 mod store;
@@ -42,6 +40,6 @@ pub use future::ResponseFuture;
 pub use hooks::Finished;
 pub use layer::SteadfastLayer;
 #[cfg(feature = "serve")]
-pub use run::serve;
+pub use serve::serve;
 pub use service::Steadfast;
 pub use upload::{Declaration, Owner};

@@ -60,18 +60,20 @@ fn root() -> PathBuf {
         .expect("the repository")
 }
 
-/// All files below `dir` but for what is built and what git keeps, sorted.
+/// All files below `dir` but for what git keeps or ignores, sorted.
 fn files(dir: &Path) -> Vec<PathBuf> {
+    let ignored = fs::read_to_string(root().join(".gitignore")).expect("it says what is built");
+    let ignored: Vec<_> = ignored.lines().map(|line| line.trim_matches('/')).collect();
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let (path, name) = (entry.path(), entry.file_name());
-        if name == "target" || name == ".git" {
-            continue;
-        }
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            if name == ".git" || ignored.iter().any(|ignored| name == *ignored) {
+                continue;
+            }
+            let to = if path.is_dir() { &mut dirs } else { &mut found };
+            to.push(path);
         }
     }
     found.sort();

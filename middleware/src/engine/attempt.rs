@@ -12,6 +12,9 @@ use crate::upload::{
     Answer, Entry, Failure, FileName, Record, State, Verdict, retry_delay, verdict,
 };
 
+/// Wait before an entry that did not fit the log is tried again.
+const FULL_LOG_RETRY: Duration = Duration::from_secs(1);
+
 /// What an attempt led to.
 pub(super) enum Attempt {
     /// Nothing more is to be done.
@@ -169,19 +172,29 @@ impl Engine {
 
     async fn fail(&self, active: &Active, failure: Failure) -> Result<Attempt, Refusal> {
         warn_of(active, &failure);
-        active
-            .append(Entry::HandoffFailed {
-                failure,
-                at: self.clock.now(),
-            })
-            .await?;
+        let at = self.clock.now();
+        let entry = Entry::HandoffFailed { failure, at };
+        self.append_when_it_fits(active, entry).await?;
         let again = self.is_due(&active.lock().record);
         Ok(if again { Attempt::Again } else { Attempt::Over })
     }
 
+    /// Puts what the handler did on record. While the log is full the outcome is kept here and the
+    /// entry is tried again: asking the handler again would be worse.
+    async fn append_when_it_fits(&self, active: &Active, entry: Entry) -> Result<(), Refusal> {
+        loop {
+            match active.append(entry.clone()).await {
+                Err(Refusal::NoSpace) if !self.draining.is_cancelled() => {
+                    tokio::time::sleep(FULL_LOG_RETRY).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// Ends the upload; its bytes go unless they may be wanted again.
     async fn end(&self, active: &Active, entry: Entry, forget_bytes: bool) -> Result<(), Refusal> {
-        active.append(entry).await?;
+        self.append_when_it_fits(active, entry).await?;
         self.budget.release(active.key);
         let (state, took) = {
             let record = &active.lock().record;

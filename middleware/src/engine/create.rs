@@ -59,6 +59,10 @@ impl Engine {
             self.remove_expired(key, self.clock.now()).await?;
             self.reserve(create).await?;
             stored = self.store.create(key, Arc::clone(&header)).await;
+            if matches!(stored, Err(StoreError::Exists)) {
+                // Expired, and still written: the reservation is that of the other upload.
+                return Err(Refusal::Busy);
+            }
         }
         if let Err(error) = stored {
             self.budget.release(key);

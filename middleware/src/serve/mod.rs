@@ -72,6 +72,7 @@ mod io;
 mod linger;
 mod peer;
 mod phase;
+mod run;
 mod server;
 mod signal;
 mod sniff;
@@ -80,6 +81,7 @@ mod tests;
 mod watch;
 
 pub use peer::PeerAddr;
+pub use run::serve;
 pub use server::{Drained, Limits, Server};
 pub use signal::stop_signal;
 

@@ -384,6 +384,8 @@ impl Record {
         self.state = State::Receiving;
         self.in_handoff = false;
         self.ended = None;
+        self.answer = None;
+        self.sha256 = None;
         self.last_activity = at;
         Ok(())
     }

@@ -183,7 +183,6 @@ async fn a_repeated_create_that_comes_second_is_not_counted() {
 }
 
 #[tokio::test]
-#[ignore = "not yet kept: its client is told of a failure of ours, and its place is given away"]
 async fn an_expired_upload_that_is_still_written_is_not_made_anew() {
     for kind in KINDS {
         let rig = Rig::new(kind);

@@ -133,8 +133,10 @@ fn the_header_timeout_leaves_idle_connections_alone() {
     let server = Running::new(SLOW_HEADS);
     let mut client = Client::new(server.address);
     for path in ["/", "/count", "/"] {
-        client.post(path, 5);
-        client.send("12345");
+        // In one piece: where a body is ignored, hyper keeps the connection only if it is all there.
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n12345"
+        ));
         assert_eq!(client.answer().status, 200);
         let_header_timeout_pass(server.address, 2);
     }

@@ -8,10 +8,10 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tower_service::Service;
 
+use super::{Limits, Server, stop_signal};
 use crate::body::BoxError;
 use crate::config::UploadConfig;
 use crate::driver::Driver;
-use crate::serve::{Limits, Server, stop_signal};
 
 /// Longest time a client that still sends may take to read its answer.
 const LINGER: Duration = Duration::from_secs(5);
