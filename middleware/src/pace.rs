@@ -6,8 +6,9 @@
 //!
 //! 1. At most *worker threads - 1* operations run inline at once, the next ones wait for their turn
 //!    without holding a worker; a `current_thread` runtime never runs one inline.
-//! 2. An operation that waited over 10 ms sends all that follow to blocking threads for a second;
-//!    when the first one afterwards is slow again, for twice as long, up to 30 s.
+//! 2. An operation that waited over 10 ms sends all that follow to blocking threads for a second.
+//!    Those are timed as well: while the disk is slow, the second begins anew with every one of them,
+//!    and no worker has to try.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -20,8 +21,7 @@ use tokio::sync::Notify;
 /// Times that somebody else may be quicker before an operation goes to a blocking thread.
 const WAITS_MAX: usize = 16;
 const SLOW: Duration = Duration::from_millis(10);
-const REST_MIN: Duration = Duration::from_secs(1);
-const REST_MAX: Duration = Duration::from_secs(30);
+const REST: Duration = Duration::from_secs(1);
 
 /// The pace of one filesystem.
 #[derive(Debug)]
@@ -35,8 +35,6 @@ pub struct Pace {
     started: Instant,
     /// Milliseconds after `started` until which nothing runs inline.
     rest_until: AtomicU64,
-    /// Length of the last rest in milliseconds.
-    rest: AtomicU64,
 }
 
 /// The right to run one operation inline.
@@ -53,14 +51,7 @@ impl Drop for Turn<'_> {
 impl Turn<'_> {
     /// Runs `operation` here.
     pub fn run<T>(self, operation: impl FnOnce() -> T) -> T {
-        let (begun, slept) = (Instant::now(), times_slept());
-        let result = operation();
-        let took = begun.elapsed();
-        // A thread that was merely pushed off its core did not wait for the disk.
-        if took <= SLOW || slept.is_none() || times_slept() != slept {
-            self.0.judge(begun, took);
-        }
-        result
+        self.0.time(operation)
     }
 }
 
@@ -86,7 +77,6 @@ impl Pace {
             turn_over: Notify::new(),
             started: Instant::now(),
             rest_until: AtomicU64::new(0),
-            rest: AtomicU64::new(0),
         }
     }
 
@@ -121,22 +111,22 @@ impl Pace {
         self.inline_max > 0 && (until == 0 || self.millis(Instant::now()) >= until)
     }
 
-    fn judge(&self, begun: Instant, took: Duration) {
-        let rested = self.rest.load(Ordering::Relaxed);
-        if took > SLOW {
-            let rest = (Duration::from_millis(rested) * 2).clamp(REST_MIN, REST_MAX);
-            self.rest.store(millis(rest), Ordering::Relaxed);
-            self.rest_until
-                .store(self.millis(begun) + millis(took + rest), Ordering::Relaxed);
-        } else if rested > 0 && self.is_calm(begun, rested) {
-            self.rest.store(0, Ordering::Relaxed);
-            self.rest_until.store(0, Ordering::Relaxed);
+    /// Runs `operation` on a blocking thread that the caller has come to, and learns from it how
+    /// quick the disk is.
+    pub fn time<T>(&self, operation: impl FnOnce() -> T) -> T {
+        let (begun, slept) = (Instant::now(), times_slept());
+        let result = operation();
+        // A thread that was merely pushed off its core did not wait for the disk.
+        let is_slow = begun.elapsed() > SLOW && (slept.is_none() || times_slept() != slept);
+        if is_slow {
+            self.rest(Instant::now());
         }
+        result
     }
 
-    /// Whether inline operations were quick for as long as the last rest was.
-    fn is_calm(&self, now: Instant, rested: u64) -> bool {
-        self.millis(now) > self.rest_until.load(Ordering::Relaxed) + rested
+    fn rest(&self, from: Instant) {
+        let until = self.millis(from + REST);
+        self.rest_until.fetch_max(until, Ordering::Relaxed);
     }
 
     fn millis(&self, moment: Instant) -> u64 {
@@ -187,16 +177,37 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_operation_sends_the_next_ones_away_for_longer_each_time() {
+    fn a_slow_operation_sends_the_next_ones_away_for_a_second_after_it() {
         let pace = Pace::new(1);
-        let begun = pace.started;
-        pace.judge(begun, Duration::from_millis(11));
+        pace.rest(pace.started);
         assert!(pace.turn_now().is_none());
-        assert_eq!(pace.rest.load(Ordering::Relaxed), 1_000);
-        pace.judge(begun, Duration::from_millis(11));
-        assert_eq!(pace.rest.load(Ordering::Relaxed), 2_000);
-        pace.judge(begun + Duration::from_secs(60), Duration::from_millis(1));
-        assert_eq!(pace.rest.load(Ordering::Relaxed), 0);
+        assert_eq!(pace.rest_until.load(Ordering::Relaxed), 1_000);
+        // The last slow one counts, in whatever order they end.
+        pace.rest(pace.started + REST);
+        pace.rest(pace.started);
+        assert_eq!(pace.rest_until.load(Ordering::Relaxed), 2_000);
+    }
+
+    #[test]
+    fn a_rest_ends() {
+        let mut pace = Pace::new(1);
+        pace.started = Instant::now() - Duration::from_secs(5);
+        pace.rest(pace.started);
         assert!(pace.turn_now().is_some());
+    }
+
+    #[test]
+    fn only_a_thread_that_waited_was_slow() {
+        let pace = Pace::new(1);
+        let begun = Instant::now();
+        pace.time(|| {
+            while begun.elapsed() < SLOW * 2 {
+                std::hint::spin_loop()
+            }
+        });
+        assert!(cfg!(not(target_os = "linux")) || pace.runs_inline());
+        let (_waited_for, waiting) = std::sync::mpsc::channel::<()>();
+        pace.time(|| waiting.recv_timeout(SLOW * 2).unwrap_err());
+        assert!(!pace.runs_inline());
     }
 }

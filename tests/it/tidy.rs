@@ -62,14 +62,18 @@ fn root() -> PathBuf {
 
 /// All files below `dir` but for what git keeps or ignores, sorted.
 fn files(dir: &Path) -> Vec<PathBuf> {
-    let ignored = fs::read_to_string(root().join(".gitignore")).expect("it says what is built");
-    let ignored: Vec<_> = ignored.lines().map(|line| line.trim_matches('/')).collect();
+    let root = root();
+    let ignored = fs::read_to_string(root.join(".gitignore")).expect("it says what is built");
+    let ignored: Vec<_> = ignored
+        .lines()
+        .map(|line| root.join(line.trim_matches('/')))
+        .collect();
     let mut found = Vec::new();
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            let (path, name) = (entry.path(), entry.file_name());
-            if name == ".git" || ignored.iter().any(|ignored| name == *ignored) {
+            let path = entry.path();
+            if entry.file_name() == ".git" || ignored.contains(&path) {
                 continue;
             }
             let to = if path.is_dir() { &mut dirs } else { &mut found };

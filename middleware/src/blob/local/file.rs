@@ -41,7 +41,7 @@ impl Blob for LocalFile {
                 return turn.run(|| file.write_all_at(&bytes, offset));
             }
             let write = blocking(move || {
-                let result = file.write_all_at(&bytes, offset);
+                let result = pace.time(|| file.write_all_at(&bytes, offset));
                 drop(hold);
                 result
             });

@@ -107,7 +107,7 @@ impl Log for DiskLog {
             if let Some(turn) = pace.turn().await {
                 return turn.run(|| file.append(revision, &entries));
             }
-            blocking(move || file.append(revision, &entries)).await
+            blocking(move || pace.time(|| file.append(revision, &entries))).await
         })
     }
 }
