@@ -94,7 +94,7 @@ impl Pace {
     pub async fn turn(&self) -> Option<Turn<'_>> {
         for _ in 0..WAITS_MAX {
             if !self.runs_inline() {
-                return None;
+                break;
             }
             let turn_over = self.turn_over.notified();
             if let Some(turn) = self.turn_now() {
@@ -102,6 +102,8 @@ impl Pace {
             }
             turn_over.await;
         }
+        // Whoever leaves without a turn passes the news on: the next one may be waiting for it.
+        self.turn_over.notify_one();
         None
     }
 
@@ -202,12 +204,28 @@ mod tests {
         let begun = Instant::now();
         pace.time(|| {
             while begun.elapsed() < SLOW * 2 {
-                std::hint::spin_loop()
+                std::hint::spin_loop();
             }
         });
         assert!(cfg!(not(target_os = "linux")) || pace.runs_inline());
         let (_waited_for, waiting) = std::sync::mpsc::channel::<()>();
         pace.time(|| waiting.recv_timeout(SLOW * 2).unwrap_err());
         assert!(!pace.runs_inline());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_when_a_rest_begins() {
+        let pace = Pace::new(1);
+        let turn = pace.turn_now().unwrap();
+        let (mut one, mut other) = (Box::pin(pace.turn()), Box::pin(pace.turn()));
+        std::future::poll_fn(|cx| {
+            assert!(one.as_mut().poll(cx).is_pending() && other.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        pace.rest(Instant::now());
+        drop(turn);
+        assert!(one.await.is_none());
+        assert!(other.await.is_none());
     }
 }

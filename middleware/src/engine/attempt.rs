@@ -52,7 +52,13 @@ impl Engine {
             self.end(active, Entry::DigestMismatch { at }, true).await?;
             return Ok(Attempt::Over);
         };
-        let Ok(_permit) = self.deliveries.acquire().await else {
+        // What has not begun when the server ends is begun by the next one.
+        let permit = tokio::select! {
+            biased;
+            () = self.draining.cancelled() => return Ok(Attempt::Over),
+            permit = self.deliveries.acquire() => permit,
+        };
+        let Ok(_permit) = permit else {
             return Ok(Attempt::Over);
         };
         // An empty file has had no chunk that would have made its data file.
@@ -77,7 +83,11 @@ impl Engine {
     /// Puts on record that an earlier process died in a hand-off, and says whether that ends it.
     async fn is_held(&self, active: &Active) -> Result<bool, Refusal> {
         let failed = Entry::HandoffFailed {
-            failure: Failure::Interrupted,
+            failure: match self.config.delivery.mode {
+                config::Mode::Handler => Failure::Interrupted,
+                // A publication finds what it did.
+                config::Mode::Store => Failure::NotStored,
+            },
             at: self.clock.now(),
         };
         active

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::claim;
 use super::finish::Finisher;
 use super::receive::io_refusal;
@@ -10,7 +12,16 @@ impl Engine {
     ///
     /// # Errors
     /// [`Refusal::Finishing`] while it is handed over, [`Refusal::Completed`] afterwards.
-    pub async fn cancel(&self, key: UploadKey) -> Result<(), Refusal> {
+    pub async fn cancel(self: &Arc<Self>, key: UploadKey) -> Result<(), Refusal> {
+        let engine = Arc::clone(self);
+        // A client that leaves now must not leave half of it undone.
+        let task = self
+            .tasks
+            .spawn(async move { engine.cancel_whole(key).await });
+        task.await.unwrap_or(Err(Refusal::Internal))
+    }
+
+    async fn cancel_whole(&self, key: UploadKey) -> Result<(), Refusal> {
         let active = self.live(key).await?;
         let at = self.clock.now();
         let entry = |record: &Record| match record.state {

@@ -175,16 +175,21 @@ async fn try_enter(active: &Arc<Active>, target: Target) -> Result<Option<Entere
     })
 }
 
-/// Puts the chunk size of a request on record, unless somebody else came first.
-async fn adopt(active: &Active, target: Target) -> Result<(), Refusal> {
-    let _nobody_enters = active.planning.write().await;
-    let entry = |inner: &Inner| match plan(inner, target)? {
-        Plan::Write {
-            adopt: Some(bytes), ..
-        } => Ok(Some(Entry::ChunkSize { bytes })),
-        _ => Ok(None),
-    };
-    active.append_if(entry).await
+/// Puts the chunk size of a request on record, unless somebody else came first; in a task of its
+/// own, because an entry that is begun must be folded in as well.
+async fn adopt(active: &Arc<Active>, target: Target) -> Result<(), Refusal> {
+    let active = Arc::clone(active);
+    let task = tokio::spawn(async move {
+        let _nobody_enters = active.planning.write().await;
+        let entry = |inner: &Inner| match plan(inner, target)? {
+            Plan::Write {
+                adopt: Some(bytes), ..
+            } => Ok(Some(Entry::ChunkSize { bytes })),
+            _ => Ok(None),
+        };
+        active.append_if(entry).await
+    });
+    task.await.unwrap_or(Err(Refusal::Internal))
 }
 
 fn plan(inner: &Inner, target: Target) -> Result<Plan, Refusal> {

@@ -24,12 +24,14 @@ impl Finisher {
     }
 }
 
-/// Says that there is no finisher any more, however it ends.
+/// Says that the finisher has ended, even when it panicked.
 struct Finishing<'a>(&'a Active);
 
 impl Drop for Finishing<'_> {
     fn drop(&mut self) {
-        self.0.lock().finisher = None;
+        if std::thread::panicking() {
+            self.0.lock().finisher = None;
+        }
         self.0.changed.notify_waiters();
     }
 }
@@ -96,8 +98,17 @@ impl Engine {
 
     async fn finish(self: Arc<Self>, active: Arc<Active>, deliver: Arc<dyn Deliver>) {
         let finishing = Finishing(&active);
-        while let Attempt::Again = self.attempt(&active, &deliver).await {
-            if self.rest(&active).await.is_err() {
+        loop {
+            while let Attempt::Again = self.attempt(&active, &deliver).await {
+                if self.rest(&active).await.is_err() {
+                    break;
+                }
+            }
+            // Withdrawn chunks may have come again meanwhile, and found this task still here.
+            let mut inner = active.lock();
+            let refilled = inner.record.state == State::Receiving && inner.record.is_complete();
+            if !refilled || !active.is_usable() || self.draining.is_cancelled() {
+                inner.finisher = None;
                 break;
             }
         }

@@ -1,5 +1,6 @@
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -29,17 +30,29 @@ pub struct HandoffBody {
 
 /// Where a [`HandoffBody`] leaves the SHA-256 of the file, in hex, once it was read to its end.
 #[derive(Clone, Debug, Default)]
-pub struct Digested(Arc<Mutex<Option<String>>>);
+pub struct Digested {
+    sha256: Arc<Mutex<Option<String>>>,
+    broken: Arc<AtomicBool>,
+}
 
 impl Digested {
     /// The digest, if the whole file was read.
     #[must_use]
     pub fn take(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.sha256
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Whether the file could not be read: whatever the handler said then, it was not about the file.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
     }
 
     fn put(&self, digest: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
+        *self.sha256.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
     }
 }
 
@@ -82,6 +95,11 @@ impl HandoffBody {
             file,
             yielded: true,
         }
+    }
+
+    /// Says to `digested` when the file cannot be read, also where no digest is wanted.
+    pub(super) fn report_to(&mut self, digested: Digested) {
+        self.file.digested = digested;
     }
 
     /// Bytes still to come.
@@ -147,7 +165,7 @@ impl FileReader {
             self.read = Some(read);
             return Poll::Pending;
         };
-        let piece = piece?;
+        let piece = piece.inspect_err(|_| self.digested.broken.store(true, Ordering::Release))?;
         self.offset += piece.bytes.len() as u64;
         self.hasher = piece.hasher;
         if self.offset == self.end {

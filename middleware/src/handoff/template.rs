@@ -74,7 +74,8 @@ impl Template {
             config::Form::Raw => (file_type.to_owned(), String::new(), String::new()),
         };
         let wanted = delivery.wants_sha256.then(|| digested.clone());
-        let body = HandoffBody::new(before, delivery.blob, declaration.total, after, wanted);
+        let mut body = HandoffBody::new(before, delivery.blob, declaration.total, after, wanted);
+        body.report_to(digested.clone());
         let len = body.len();
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();

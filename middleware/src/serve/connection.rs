@@ -108,13 +108,14 @@ where
 
 fn http1_builder(limits: &Limits, phases: &Arc<Phases>) -> http1::Builder {
     let mut builder = http1::Builder::new();
+    let max_header_size = usize::try_from(limits.max_header_size).unwrap_or(usize::MAX);
     builder
         .timer(HeadTimer(Arc::clone(phases)))
         // Any value would do: it makes hyper use the timer, which never fires.
         .header_read_timeout(Duration::ZERO)
         // Apart from the size of reads, which bounds what a connection holds while its body waits.
-        .max_buf_size(READ_LEN_MAX)
-        .max_header_size(usize::try_from(limits.max_header_size).unwrap_or(usize::MAX));
+        .max_buf_size(READ_LEN_MAX.max(max_header_size))
+        .max_header_size(max_header_size);
     builder
 }
 

@@ -1,7 +1,6 @@
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -58,21 +57,5 @@ impl Blob for LocalFile {
             file.read_exact_at(&mut buffer, offset)?;
             Ok(buffer.into())
         })
-    }
-}
-
-/// Gives the space of a file back here and now. Whoever has it open may close it last, on a thread
-/// that should not spend a second per ten gigabytes with it. A file that was published under another
-/// name keeps its bytes.
-pub(super) fn release(path: &Path) {
-    let only_ours = |file: &File| file.metadata().is_ok_and(|metadata| metadata.nlink() == 1);
-    let mut options = OpenOptions::new();
-    options.write(true);
-    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    if let Ok(file) = options.open(path)
-        && only_ours(&file)
-    {
-        // It is about to be removed: what cannot be done now happens then.
-        let _ = file.set_len(0);
     }
 }

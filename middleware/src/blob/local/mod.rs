@@ -73,10 +73,7 @@ impl Blobs for Local {
 
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, io::Result<()>> {
         let path = self.path(key);
-        blocking(move || {
-            file::release(&path);
-            publish::remove_if_present(&path)
-        })
+        blocking(move || publish::remove_if_present(&path))
     }
 
     fn publish(

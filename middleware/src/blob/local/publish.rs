@@ -26,20 +26,26 @@ pub(super) fn publish(
 ) -> io::Result<Option<FileName>> {
     fs::create_dir_all(&publish.dir)?;
     let staged = staged(&publish.dir, key);
-    let source = if same_filesystem(data, &publish.dir)? {
-        data
-    } else {
-        copy(data, &staged)?;
-        &staged
-    };
+    if same_filesystem(data, &publish.dir)? {
+        // Two mounts of one filesystem look alike until a link between them is tried.
+        match publish_from(data, &staged, publish) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+            other => return other,
+        }
+    }
+    copy(data, &staged)?;
+    publish_from(&staged, &staged, publish)
+}
+
+fn publish_from(source: &Path, staged: &Path, publish: &Publish) -> io::Result<Option<FileName>> {
     fs::set_permissions(source, Permissions::from_mode(0o644 & !umask()))?;
     let name = match publish.on_conflict {
-        OnConflict::Overwrite => overwrite(source, &staged, publish).map(Some),
+        OnConflict::Overwrite => overwrite(source, staged, publish).map(Some),
         OnConflict::Reject => link(source, &publish.dir, &publish.name),
         OnConflict::Rename => link_free(source, publish).map(Some),
     }?;
     if name.is_none() {
-        remove_if_present(&staged)?;
+        remove_if_present(staged)?;
     }
     Ok(name)
 }

@@ -51,12 +51,15 @@ pub(super) struct LogFile {
 struct End {
     len: u64,
     revision: u64,
+    /// Whether half a frame stands behind `len`. It is cut by the first append and not by opening:
+    /// an opening nobody waits for any more must not touch a log that another one appends to.
+    torn: bool,
     /// Set when the file's end is not known any more.
     broken: bool,
 }
 
 impl LogFile {
-    /// Reads a log, cuts a torn tail, and gets ready to append; `None` when there is none.
+    /// Reads a log and gets ready to append; `None` when there is none.
     pub(super) fn open(path: &Path) -> Result<Option<(Record, Self)>, StoreError> {
         let Some(file) = existing(&options(true), path)? else {
             return Ok(None);
@@ -65,11 +68,10 @@ impl LogFile {
         let Some(record) = fold(entries)? else {
             return Ok(None);
         };
-        if file.metadata()?.len() > len {
-            file.set_len(len)?;
-        }
+        let torn = file.metadata()?.len() > len;
         let end = Mutex::new(End {
             len,
+            torn,
             revision: record.revision,
             broken: false,
         });
@@ -88,6 +90,11 @@ impl LogFile {
         let mut bytes = Vec::new();
         for entry in entries {
             format::push_frame(&mut bytes, &self.salt, end.len, entry).map_err(io::Error::from)?;
+        }
+        if std::mem::take(&mut end.torn) {
+            self.file
+                .set_len(end.len)
+                .inspect_err(|_| end.torn = true)?;
         }
         if let Err(error) = self.file.write_all_at(&bytes, end.len) {
             // Half a frame must not be left for later ones to stand behind.

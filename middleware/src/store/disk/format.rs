@@ -95,12 +95,18 @@ pub(super) struct Parsed {
 pub(super) fn parse(bytes: &[u8], salt: &Salt) -> Parsed {
     let mut entries = Vec::new();
     let mut offset = PREFIX_LEN;
+    let mut unreadable = false;
     while let Some((entry, next)) = frame_at(bytes, salt, offset) {
+        let Some(entry) = entry else {
+            unreadable = true;
+            break;
+        };
         entries.push(entry);
         offset = next;
     }
     let mut behind = offset + 1..bytes.len();
-    let damaged = behind.any(|offset| frame_at(bytes, salt, offset).is_some())
+    let damaged = unreadable
+        || behind.any(|offset| frame_at(bytes, salt, offset).is_some())
         || (entries.is_empty() && first_is_whole(bytes));
     Parsed {
         entries,
@@ -121,7 +127,9 @@ fn first_is_whole(bytes: &[u8]) -> bool {
     })
 }
 
-fn frame_at(bytes: &[u8], salt: &Salt, offset: usize) -> Option<(Entry, usize)> {
+/// The frame at `offset`, if it checks, and where the next one begins. A frame that checks and holds
+/// no entry we know was written by another version of this program.
+fn frame_at(bytes: &[u8], salt: &Salt, offset: usize) -> Option<(Option<Entry>, usize)> {
     let head = bytes.get(offset..offset + FRAME_HEAD_LEN)?;
     let len = u32::from_le_bytes(head[..4].try_into().ok()?) as usize;
     let expected = u32::from_le_bytes(head[4..].try_into().ok()?);
@@ -133,7 +141,7 @@ fn frame_at(bytes: &[u8], salt: &Salt, offset: usize) -> Option<(Entry, usize)> 
     if check(salt, offset as u64, payload) != expected {
         return None;
     }
-    Some((read_payload(payload)?, start + len))
+    Some((read_payload(payload), start + len))
 }
 
 fn read_payload(payload: &[u8]) -> Option<Entry> {

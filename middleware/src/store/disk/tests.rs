@@ -180,12 +180,8 @@ fn a_log_cut_at_any_byte_holds_the_entries_before_the_cut() {
             continue;
         };
         assert_eq!(record, folded(frames - 1), "cut at {cut}");
-        let len = fs::metadata(&path).unwrap().len() as usize;
-        assert_eq!(
-            len,
-            sample.ends[frames - 1],
-            "the torn tail is cut, and nothing else"
-        );
+        // Opening changes nothing: an opening that was given up may come to its end much later.
+        assert_eq!(fs::read(&path).unwrap(), sample.bytes[..cut]);
         assert_goes_on(&path, &log, frames - 1);
     }
 }
