@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -62,7 +63,10 @@ fn start(Loaded { config, notices }: Loaded) -> Result<(), String> {
     }
     raise_file_limit();
     let runtime = runtime().map_err(|error| format!("cannot start the worker threads: {error}"))?;
-    runtime.block_on(serve(config))
+    let served = runtime.block_on(serve(config));
+    // What still waits for a disk was told that the time is up.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
 }
 
 /// Lets the program open as many files as it may: a connection and an upload in use take up to three,

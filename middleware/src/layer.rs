@@ -146,7 +146,7 @@ async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
             }
             _ => format!("uploads.state_dir {dir} cannot be used: {error}"),
         };
-        Error::because(message, error)
+        Error::new(message)
     })
 }
 

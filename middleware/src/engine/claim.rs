@@ -159,6 +159,10 @@ async fn enter(active: &Arc<Active>, target: Target) -> Result<Entered, Refusal>
 async fn try_enter(active: &Arc<Active>, target: Target) -> Result<Option<Entered>, Refusal> {
     let _size_stays = active.planning.read().await;
     let mut inner = active.lock();
+    // Whoever removes the upload marks it first and stops those who are in afterwards.
+    if !active.is_usable() {
+        return Err(active.refusal());
+    }
     inner.used = Instant::now();
     Ok(match plan(&inner, target)? {
         Plan::Duplicate { span, held } => Some(Entered::Held(span, held.crc)),

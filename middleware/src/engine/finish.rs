@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::active::Active;
+use super::active::{Active, Inner};
 use super::attempt::Attempt;
 use super::claim::wait_until;
 use super::deliver::Deliver;
@@ -45,7 +45,10 @@ impl Engine {
         deliver: &Arc<dyn Deliver>,
         pull: bool,
     ) -> View {
-        if pull && self.start_finisher(active, deliver) {
+        // The request that brought the last byte may not have come to it yet.
+        let is_unstarted = |inner: &Inner| inner.record.is_complete() && inner.finisher.is_none();
+        let unstarted = is_unstarted(&active.lock());
+        if (pull || unstarted) && self.start_finisher(active, deliver) {
             tracing::debug!(key = %active.key, "a client asks for the hand-off");
         }
         let outcome = wait_until(active, |inner| {

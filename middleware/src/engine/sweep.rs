@@ -104,6 +104,8 @@ impl Engine {
             .iter()
             .filter(|upload| upload.changed.after(soonest) <= now)
         {
+            // A repeated create makes the upload anew when it has expired.
+            let _alone = self.creates.lock().await;
             if let Err(refusal) = self.remove_expired(upload.key, now).await {
                 tracing::warn!(key = %upload.key, ?refusal, "an expired upload stays behind");
             }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// What tells a directory of ours.
+const LOCK: &str = "lock";
 const TRY_EVERY: Duration = Duration::from_millis(100);
 
 /// The directory of one process: mode 0700, locked for as long as this value lives.
@@ -23,10 +25,11 @@ impl StateDir {
     /// [`io::ErrorKind::WouldBlock`] when another process keeps the lock.
     pub async fn open(path: &Path, wait: Duration) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        check_ours(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o700))?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
-        let lock = options.open(path.join("lock"))?;
+        let lock = options.open(path.join(LOCK))?;
         let deadline = Instant::now() + wait;
         let mut told = false;
         while let Err(error) = lock.try_lock() {
@@ -68,4 +71,15 @@ impl StateDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Refuses a directory that holds other things than ours: closing it to everybody else may be the
+/// last thing its owner wants.
+fn check_ours(path: &Path) -> io::Result<()> {
+    let is_ours = path.join(LOCK).exists() || fs::read_dir(path)?.next().is_none();
+    if is_ours {
+        return Ok(());
+    }
+    let message = "it exists and holds other files; name one of its own";
+    Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, message))
 }
