@@ -10,7 +10,7 @@ use tower_service::Service;
 use bytes::Bytes;
 
 use crate::body::{AppResponse, BoxError, RequestBody};
-use crate::config::{self, SessionStore};
+use crate::config::{self, Durability};
 use crate::engine::Deliver;
 use crate::future::Handler;
 use crate::layer::Shared;
@@ -103,17 +103,16 @@ impl Driver {
     pub fn summary(&self, address: SocketAddr) -> String {
         let config = &self.shared.config;
         let state_dir = config.uploads.state_dir.display();
-        let sessions = match config.sessions.store {
-            SessionStore::Disk if config.uploads.resumable_uploads_enabled => {
-                format!("on disk, in {state_dir}")
-            }
-            _ => format!("in memory, their bytes in {state_dir}"),
+        let sessions = if config.keeps_sessions() {
+            format!("on disk, in {state_dir}")
+        } else {
+            format!("in memory, their bytes in {state_dir}")
         };
         let mut text = format!("Listening on http://{address}\n\n");
         let rows = [
             ("dialects", self.dialects()),
             ("sessions", sessions),
-            ("durability", durability(self.shared.engine.durability())),
+            ("durability", durability(config.durability()).to_owned()),
             ("delivery", delivery(&config.delivery)),
             ("signatures", self.signatures()),
         ];
@@ -174,8 +173,15 @@ impl Driver {
     }
 }
 
-fn durability(level: &str) -> String {
-    format!("{level}: what is acknowledged survives the death of the server, not yet a power cut")
+fn durability(level: Durability) -> &'static str {
+    match level {
+        Durability::Power => {
+            "power: what is acknowledged survives the death of the server, and a power cut"
+        }
+        Durability::Process => {
+            "process: what is acknowledged survives the death of the server, not a power cut"
+        }
+    }
 }
 
 fn delivery(delivery: &config::Delivery) -> String {

@@ -205,7 +205,7 @@ async fn create(
     let created = shared.engine.create(create, deliver).await;
     let created = created.map_err(|refusal| Problem::from(refusal).into_reply())?;
     let base = &shared.config.server.public_base;
-    let durability = shared.engine.durability();
+    let durability = shared.config.durability().name();
     Ok(chunked::created(
         &created,
         base,

@@ -12,16 +12,16 @@ use tower_layer::Layer;
 use crate::auth::{self, Gate, KeyRing};
 use crate::blob::{Blobs, Local, StateDir};
 use crate::clock::Clock;
-use crate::config::{SessionStore, UploadConfig};
+use crate::config::UploadConfig;
 use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::handoff::Template;
 use crate::hooks::{Finished, Hooks};
-use crate::pace::Pace;
 use crate::service::Steadfast;
 use crate::store::{Disk, Memory, Store};
 use crate::upload::{Declaration, Owner};
+use crate::volume::Volume;
 
 /// Longer than a process that shuts down in time keeps its state directory.
 const LOCK_GRACE: Duration = Duration::from_secs(5);
@@ -153,18 +153,16 @@ async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
 type Stores = (Arc<dyn Store>, Arc<dyn Blobs>);
 
 fn open_stores(config: &UploadConfig, state_dir: &StateDir) -> io::Result<Stores> {
-    let pace = Arc::new(Pace::for_runtime());
-    let keeps_sessions = config.uploads.resumable_uploads_enabled;
-    Ok(match config.sessions.store {
-        SessionStore::Disk if keeps_sessions => {
-            let dir = state_dir.path().to_owned();
-            let store = Disk::new(dir.clone(), Arc::clone(&pace));
-            (Arc::new(store), Arc::new(Local::new(dir, pace)))
-        }
-        _ => {
-            let blobs = Local::new(state_dir.volatile()?, pace);
-            (Arc::new(Memory::default()), Arc::new(blobs))
-        }
+    let volume = Volume::system(state_dir.path())?;
+    let durability = config.durability();
+    Ok(if config.keeps_sessions() {
+        let dir = state_dir.path().to_owned();
+        let store = Disk::new(dir.clone(), Arc::clone(&volume));
+        let blobs = Local::new(dir, volume, durability);
+        (Arc::new(store), Arc::new(blobs))
+    } else {
+        let blobs = Local::new(state_dir.volatile()?, volume, durability);
+        (Arc::new(Memory::default()), Arc::new(blobs))
     })
 }
 

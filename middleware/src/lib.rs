@@ -24,13 +24,13 @@ mod future;
 mod handoff;
 mod hooks;
 mod layer;
-mod pace;
 mod protocol;
 #[cfg(feature = "serve")]
 pub mod serve;
 mod service;
 mod store;
 pub mod upload;
+mod volume;
 
 pub use body::{AppResponse, BoxError, RequestBody, ResponseBody};
 pub use config::UploadConfig;

@@ -9,7 +9,7 @@ use crate::rust_text::{code, functions, head, line_of, paths, without_tests, wor
 /// Modules of the middleware by rank. A module knows itself and those of lower rank; those of the
 /// highest rank, the edge, also know each other.
 const RANKS: [&[&str]; 6] = [
-    &["upload", "error", "clock", "pace"],
+    &["upload", "error", "clock", "volume"],
     &["config", "event"],
     &["store", "blob", "admission", "network", "dedup"],
     &["engine"],
@@ -30,7 +30,9 @@ const EXCEPTIONS: &[(&str, &str)] = &[("clock", "upload::Timestamp")];
 /// Crates with one home: where in `middleware/src` they may be named.
 const HOMES: &[(&[&str], &[&str])] = &[
     (&["config", "toml"], &["config/"]),
-    (&["rustix"], &["blob/", "store/disk/", "store/disk.rs"]),
+    (&["rustix"], &["blob/", "volume/"]),
+    (&["libc"], &["volume/write_back.rs"]),
+    (&["nix"], &["volume/pace.rs"]),
     (&["hyper", "hyper_util"], &["serve/", "serve.rs"]),
     (&["sfv"], &["protocol/"]),
     (

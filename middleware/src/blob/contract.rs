@@ -55,6 +55,15 @@ pub trait Blob: Send + Sync + 'static {
     /// has stopped, even when the future is dropped before.
     fn write(&self, offset: u64, bytes: Bytes, hold: Hold) -> BoxFuture<'static, io::Result<()>>;
 
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// What was written since the last flush may be lost then, whatever a read shows.
+    fn flush(&self) -> BoxFuture<'static, io::Result<()>>;
+
+    /// Makes durable what an earlier process wrote, and lets the next reads show what is.
+    fn recover(&self) -> BoxFuture<'static, io::Result<()>>;
+
     /// Reads exactly `len` bytes from `offset`.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 
 use super::key::Key;
 use super::review::{Findings, Review};
-use super::{Durability, Method, Mode, Scheme, UploadConfig};
+use super::{Method, Mode, Scheme, UploadConfig};
 
 /// Refused when set to anything but the default, with what would be missing.
 const REFUSED: &[(&str, &str)] = &[
@@ -69,7 +69,6 @@ const IDLE: &[&str] = &[
 pub(super) fn check(review: &Review<'_>, keys: &[Key], findings: &mut Findings) {
     plain(review, keys, findings);
     schemes(review, findings);
-    durability(review, findings);
     hardlink(review, findings);
 }
 
@@ -111,16 +110,6 @@ fn schemes(review: &Review<'_>, findings: &mut Findings) {
         let text = "\"message\" is not available yet: write schemes = [\"path\"] under [security], \
                     or enabled = false to let everyone in";
         findings.problems.push(review.problem(&paths, text));
-    }
-}
-
-/// Flushing before the answer.
-fn durability(review: &Review<'_>, findings: &mut Findings) {
-    let path = "uploads.durability";
-    let asked = review.raw.value(path).is_some();
-    if asked && review.config.uploads.durability == Durability::Power {
-        let text = "\"power\" has no effect yet: the server reports \"process\"";
-        findings.notices.push(review.notice(&[path], text));
     }
 }
 

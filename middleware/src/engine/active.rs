@@ -4,12 +4,14 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, OnceCell};
 
+use super::Refusal;
 use super::claim::Claims;
+use super::commit::Commits;
 use super::finish::Finisher;
-use super::{Refusal, table};
+use super::latch::Latch;
 use crate::blob::{Blob, Blobs};
-use crate::store::{Log, Opened};
-use crate::upload::{Entry, Ranges, Record, UploadKey};
+use crate::store::{Log, Opened, StoreError};
+use crate::upload::{Durability, Entry, Ranges, Record, UploadKey};
 
 /// An upload in use.
 pub(super) struct Active {
@@ -21,7 +23,10 @@ pub(super) struct Active {
     /// with a size that is about to be another.
     pub(super) planning: tokio::sync::RwLock<()>,
     /// Held while an entry is checked, added to the log and folded in.
-    log: tokio::sync::Mutex<Box<dyn Log>>,
+    log: tokio::sync::Mutex<OpenLog>,
+    /// Chunks that wait for it.
+    pub(super) commits: Commits,
+    latch: Arc<Latch>,
     blob: OnceCell<Arc<dyn Blob>>,
     /// Pieces that an earlier process received: what the disk kept of them is to be seen.
     inherited: Mutex<Ranges>,
@@ -29,6 +34,12 @@ pub(super) struct Active {
     broken: AtomicBool,
     /// Set when the upload was removed.
     gone: AtomicBool,
+}
+
+struct OpenLog {
+    log: Box<dyn Log>,
+    /// The revision up to which it is known to be flushed.
+    flushed: u64,
 }
 
 /// What requests of one upload share.
@@ -40,7 +51,11 @@ pub(super) struct Inner {
 }
 
 impl Active {
-    pub(super) fn new(key: UploadKey, opened: Opened) -> Self {
+    pub(super) fn new(key: UploadKey, opened: Opened, latch: Arc<Latch>) -> Self {
+        let log = OpenLog {
+            flushed: opened.record.revision,
+            log: opened.log,
+        };
         let inherited = Mutex::new(opened.record.ranges.clone());
         let inner = Inner {
             record: opened.record,
@@ -53,7 +68,9 @@ impl Active {
             inner: Mutex::new(inner),
             changed: Notify::new(),
             planning: tokio::sync::RwLock::new(()),
-            log: tokio::sync::Mutex::new(opened.log),
+            log: tokio::sync::Mutex::new(log),
+            commits: Commits::default(),
+            latch,
             blob: OnceCell::new(),
             inherited,
             broken: AtomicBool::new(false),
@@ -69,8 +86,7 @@ impl Active {
 
     /// Adds one entry to the log, then to the record.
     pub(super) async fn append(&self, entry: Entry) -> Result<(), Refusal> {
-        let log = self.log.lock().await;
-        self.append_locked(log.as_ref(), entry).await
+        self.append_if(|_| Ok(Some(entry))).await
     }
 
     /// Adds the entry that `decide` makes of the record as it is when no other entry can come
@@ -79,36 +95,109 @@ impl Active {
         &self,
         decide: impl FnOnce(&Inner) -> Result<Option<Entry>, Refusal>,
     ) -> Result<(), Refusal> {
-        let log = self.log.lock().await;
-        let Some(entry) = decide(&self.lock())? else {
-            return Ok(());
+        let mut log = self.log.lock().await;
+        let entry = {
+            let inner = self.lock();
+            let Some(entry) = decide(&inner)? else {
+                return Ok(());
+            };
+            self.check(&inner.record, &entry)?;
+            entry
         };
-        self.append_locked(log.as_ref(), entry).await
+        self.add(&mut log, vec![entry]).await
     }
 
-    async fn append_locked(&self, log: &dyn Log, entry: Entry) -> Result<(), Refusal> {
+    /// Adds entries of bytes that were received, in different ranges; what became of each.
+    pub(super) async fn append_received(&self, entries: Vec<Entry>) -> Vec<Result<(), Refusal>> {
+        let mut log = self.log.lock().await;
+        let checks: Vec<_> = {
+            let inner = self.lock();
+            let check = |entry| self.check(&inner.record, entry);
+            entries.iter().map(check).collect()
+        };
+        let good = entries.into_iter().zip(&checks);
+        let good: Vec<_> = good
+            .filter_map(|(entry, check)| check.is_ok().then_some(entry))
+            .collect();
+        let added = self.add(&mut log, good).await;
+        checks.into_iter().map(|check| check.and(added)).collect()
+    }
+
+    /// Notes that all there is was flushed, so that nobody has to find out again; what cannot be
+    /// noted is found out.
+    pub(super) async fn mark(&self) {
+        let mut log = self.log.lock().await;
+        let due = {
+            let record = &self.lock().record;
+            !record.is_proven && log.flushed == record.revision
+        };
+        if due {
+            let _ = self.add(&mut log, Vec::new()).await;
+        }
+    }
+
+    fn check(&self, record: &Record, entry: &Entry) -> Result<(), Refusal> {
         if !self.is_usable() {
             return Err(self.refusal());
         }
-        let revision = {
-            let inner = self.lock();
-            inner.record.check(&entry).map_err(|error| {
-                tracing::debug!(key = %self.key, %error, "an entry came too late");
-                stale(&inner.record)
-            })?;
-            inner.record.revision
+        record.check(entry).map_err(|error| {
+            tracing::debug!(key = %self.key, %error, "an entry came too late");
+            stale(record)
+        })
+    }
+
+    /// Adds entries that were checked: to the log, flushed with their bytes, then to the record.
+    async fn add(&self, log: &mut OpenLog, entries: Vec<Entry>) -> Result<(), Refusal> {
+        let (revision, entries, flushes) = {
+            let record = &self.lock().record;
+            let power = record.header.durability == Durability::Power;
+            let mark = power && !record.is_proven && log.flushed == record.revision;
+            let flushes = power && entries.iter().any(Entry::is_promise);
+            let marked = mark.then_some(Entry::Synced).into_iter();
+            let entries: Vec<_> = marked.chain(entries).collect();
+            (record.revision, entries, flushes)
         };
-        if let Err(error) = log.append(revision, vec![entry.clone()]).await {
-            if !error.is_full() {
-                self.broken.store(true, Ordering::Relaxed);
-            }
-            return Err(table::refusal(self.key, &error));
+        if let Err(error) = log.log.append(revision, entries.clone()).await {
+            // After a full disk the log is as it was.
+            return Err(self.broken_by(&error, !error.is_full()));
         }
-        // Checked above, and nobody else adds entries meanwhile.
-        let applied = self.lock().record.apply(&entry);
-        debug_assert_eq!(applied, Ok(()));
-        self.changed.notify_waiters();
+        if flushes && let Err(error) = self.flush(log, &entries).await {
+            return Err(self.broken_by(&error, true));
+        }
+        self.apply(log, &entries, flushes);
         Ok(())
+    }
+
+    /// Flushes the log, and the bytes that the entries claim, at the same time: an entry carries
+    /// the checksum of its bytes, so one without the other is recognised.
+    async fn flush(&self, log: &OpenLog, entries: &[Entry]) -> Result<(), StoreError> {
+        let claims = |entry: &Entry| matches!(entry, Entry::Received { .. });
+        match self.blob.get().filter(|_| entries.iter().any(claims)) {
+            None => log.log.flush().await,
+            Some(blob) => {
+                let (bytes, log) = tokio::join!(blob.flush(), log.log.flush());
+                bytes.map_err(StoreError::Write).and(log)
+            }
+        }
+    }
+
+    fn broken_by(&self, error: &StoreError, broken: bool) -> Refusal {
+        self.broken.fetch_or(broken, Ordering::Relaxed);
+        self.latch.refuse_log(self.key, error)
+    }
+
+    fn apply(&self, log: &mut OpenLog, entries: &[Entry], flushed: bool) {
+        let record = &mut self.lock().record;
+        for entry in entries {
+            // Checked before, and nobody else adds entries meanwhile.
+            let applied = record.apply(entry);
+            debug_assert_eq!(applied, Ok(()));
+        }
+        let only_marked = matches!(entries, [Entry::Synced]);
+        if flushed || only_marked {
+            log.flushed = record.revision;
+        }
+        self.changed.notify_waiters();
     }
 
     /// The bytes of the upload, opened when they are first needed.

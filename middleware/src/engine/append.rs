@@ -34,8 +34,9 @@ impl Engine {
                     digests: &append.digests,
                 };
                 let blob = active.blob(self.blobs.as_ref()).await?;
-                let crc =
-                    receive::receive(active.key, source, blob.as_ref(), &claim, wanted).await?;
+                let crc = self
+                    .receive(active.key, source, blob.as_ref(), &claim, wanted)
+                    .await?;
                 claim.commit()?;
                 self.commit(&active, claim, span, crc, &deliver).await?;
                 false

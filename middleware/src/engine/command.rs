@@ -95,6 +95,8 @@ pub enum Refusal {
     Busy,
     /// The server is shutting down.
     Draining,
+    /// The disk failed, and nothing can be promised any more.
+    Unavailable,
     /// A failure of ours.
     Internal,
 }

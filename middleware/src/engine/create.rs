@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::command::{Create, Created};
 use super::deliver::Deliver;
-use super::{Engine, Refusal, View, table};
+use super::{Engine, Refusal, View};
 use crate::admission::{Allowance, Full, Request};
 use crate::store::StoreError;
 use crate::upload::{Declaration, Header, Limits, Record, UploadKey};
@@ -17,6 +17,9 @@ impl Engine {
         create: Create,
         deliver: Arc<dyn Deliver>,
     ) -> Result<Created, Refusal> {
+        if self.latch.is_shut() {
+            return Err(Refusal::Unavailable);
+        }
         if self.draining.is_cancelled() {
             return Err(Refusal::Draining);
         }
@@ -66,7 +69,7 @@ impl Engine {
         }
         if let Err(error) = stored {
             self.budget.release(key);
-            return Err(table::refusal(key, &error));
+            return Err(self.refusal(key, &error));
         }
         tracing::info!(%key, bytes = create.declaration.total, "upload created");
         let record = Record::new(header);
@@ -132,6 +135,7 @@ impl Engine {
             created: self.clock.now(),
             owner: create.owner.clone(),
             declaration: create.declaration.clone(),
+            durability: self.config.durability(),
             limits: Limits {
                 chunk_size: uploads.chunk_size,
                 chunk_size_min: uploads.min_chunk_size,

@@ -4,7 +4,8 @@
 //!
 //! The order of effects, which nothing here may change:
 //!
-//! 1. Bytes are written before the entry that claims them, and the entry before the answer.
+//! 1. Bytes are written before the entry that claims them, and both are flushed before the answer,
+//!    where the upload is to survive a power cut.
 //! 2. What must happen after a chunk's last byte runs in a task of its own, because the request
 //!    ends when its client leaves.
 //! 3. Every entry of an upload is added under its write lock, one at a time.
@@ -20,6 +21,8 @@ mod commit;
 mod create;
 mod deliver;
 mod finish;
+mod latch;
+mod prove;
 mod receive;
 mod status;
 mod sweep;
@@ -58,6 +61,7 @@ pub struct Engine {
     creates: tokio::sync::Mutex<()>,
     deliveries: Semaphore,
     draining: CancellationToken,
+    latch: Arc<latch::Latch>,
 }
 
 impl Engine {
@@ -69,6 +73,8 @@ impl Engine {
         blobs: Arc<dyn Blobs>,
         clock: Clock,
     ) -> Arc<Self> {
+        let draining = CancellationToken::new();
+        let latch = Arc::new(latch::Latch::new(draining.clone()));
         Arc::new(Self {
             deliveries: Semaphore::new(config.delivery.max_concurrent),
             config,
@@ -79,15 +85,16 @@ impl Engine {
             creates: tokio::sync::Mutex::default(),
             table: table::Table::default(),
             tasks: TaskTracker::new(),
-            draining: CancellationToken::new(),
+            draining,
+            latch,
         })
     }
 
-    /// What an acknowledgement survives, as clients are told: `process` (the death of the
-    /// server), as long as nothing is flushed.
+    #[cfg(test)]
+    /// Whether the disk failed: nothing more is taken then.
     #[must_use]
-    pub fn durability(&self) -> &'static str {
-        "process"
+    pub fn has_failed(&self) -> bool {
+        self.latch.is_shut()
     }
 
     /// Starts no more hand-offs and waits for the running ones, and for chunks whose last byte

@@ -3,42 +3,45 @@ use std::io;
 use std::sync::Arc;
 
 use super::claim::Claim;
-use super::{Refusal, Source};
+use super::{Engine, Refusal, Source};
 use crate::blob::{Blob, Hold};
 use crate::upload::{Crc32c, Digest, Hasher, Span, UploadKey};
 
-/// Writes the bytes of a request as they arrive, and answers their CRC-32C. Nothing is kept
-/// unless the caller commits it.
-pub(super) async fn receive(
-    key: UploadKey,
-    source: &mut dyn Source,
-    blob: &dyn Blob,
-    claim: &Arc<Claim>,
-    wanted: Wanted<'_>,
-) -> Result<u32, Refusal> {
-    let mut intake = Intake::new(wanted);
-    let stopped = claim.stopped();
-    tokio::pin!(stopped);
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = &mut stopped => return Err(Refusal::Superseded),
-            next = poll_fn(|cx| source.poll_next(cx)) => next,
-        };
-        let Some(bytes) = next else { break };
-        let offset = intake.offset();
-        let bytes = bytes.map_err(|_| Refusal::BodyIncomplete)?;
-        intake.take(&bytes)?;
-        let written = match blob.write_now(offset, &bytes) {
-            Some(written) => written,
-            None => {
-                let hold: Hold = Arc::<Claim>::clone(claim);
-                blob.write(offset, bytes, hold).await
-            }
-        };
-        written.map_err(|error| io_refusal(key, &error))?;
+impl Engine {
+    /// Writes the bytes of a request as they arrive, and answers their CRC-32C. Nothing is kept
+    /// unless the caller commits it.
+    pub(super) async fn receive(
+        &self,
+        key: UploadKey,
+        source: &mut dyn Source,
+        blob: &dyn Blob,
+        claim: &Arc<Claim>,
+        wanted: Wanted<'_>,
+    ) -> Result<u32, Refusal> {
+        let mut intake = Intake::new(wanted);
+        let stopped = claim.stopped();
+        tokio::pin!(stopped);
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = &mut stopped => return Err(Refusal::Superseded),
+                next = poll_fn(|cx| source.poll_next(cx)) => next,
+            };
+            let Some(bytes) = next else { break };
+            let offset = intake.offset();
+            let bytes = bytes.map_err(|_| Refusal::BodyIncomplete)?;
+            intake.take(&bytes)?;
+            let written = match blob.write_now(offset, &bytes) {
+                Some(written) => written,
+                None => {
+                    let hold: Hold = Arc::<Claim>::clone(claim);
+                    blob.write(offset, bytes, hold).await
+                }
+            };
+            written.map_err(|error| self.latch.refuse(key, &error))?;
+        }
+        intake.finish()
     }
-    intake.finish()
 }
 
 /// Reads the bytes of a request that are held already, and compares their checksum.

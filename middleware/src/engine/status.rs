@@ -1,4 +1,4 @@
-use super::{Engine, Gaps, Refusal, View, table};
+use super::{Engine, Gaps, Refusal, View};
 use crate::upload::{Record, UploadKey};
 
 /// Most ranges of missing chunks in one answer.
@@ -16,15 +16,10 @@ impl Engine {
     /// # Errors
     /// [`Refusal::NoSession`], [`Refusal::StateLost`], or a failure of ours.
     pub async fn status(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
-        let open = self.table.peek(key).filter(|active| active.is_usable());
-        let seen = match &open {
-            Some(active) => self.look(key, &active.lock().record),
-            None => {
-                let read = self.store.read(key).await;
-                let record = read.map_err(|error| table::refusal(key, &error))?;
-                self.look(key, &record.ok_or(Refusal::NoSession)?)
-            }
-        };
+        // Opening makes durable what is told here.
+        let active = self.active(key).await?;
+        let seen = self.look(key, &active.lock().record);
+        self.let_go(active);
         if seen.0.expires <= self.clock.now() {
             Err(Refusal::NoSession)
         } else {

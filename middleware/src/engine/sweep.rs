@@ -40,7 +40,7 @@ impl Engine {
                 }
                 // It stays counted: it takes room.
                 Err(error) => {
-                    super::table::refusal(upload.key, &error);
+                    self.refusal(upload.key, &error);
                     continue;
                 }
             };
@@ -120,7 +120,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let is_expired = |record: &Record| self.deadlines().expiry(record) <= now;
         let read = self.store.read(key).await;
-        match read.map_err(|error| super::table::refusal(key, &error))? {
+        match read.map_err(|error| self.refusal(key, &error))? {
             Some(record) if !is_expired(&record) => return Ok(()),
             _ => {}
         }
@@ -143,7 +143,7 @@ impl Engine {
         self.store
             .remove(key)
             .await
-            .map_err(|error| super::table::refusal(key, &error))?;
+            .map_err(|error| self.refusal(key, &error))?;
         tracing::info!(%key, "upload expired");
         Ok(())
     }

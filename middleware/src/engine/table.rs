@@ -28,21 +28,24 @@ impl Table {
     }
 
     /// The upload, if it is open.
+    #[cfg(test)]
     pub(super) fn peek(&self, key: UploadKey) -> Option<Arc<Active>> {
         self.lock().get(&key)?.get().cloned()
     }
 
-    /// Closes the slot unless somebody else uses it.
-    fn close(&self, key: UploadKey, slot: Slot) {
+    /// Closes the slot unless somebody else uses it; whether it did.
+    fn close(&self, key: UploadKey, slot: Slot) -> bool {
         drop(slot);
-        self.close_unused(key);
+        self.close_unused(key)
     }
 
-    fn close_unused(&self, key: UploadKey) {
+    fn close_unused(&self, key: UploadKey) -> bool {
         let mut slots = self.lock();
-        if slots.get(&key).is_some_and(is_unused) {
+        let unused = slots.get(&key).is_some_and(is_unused);
+        if unused {
             slots.remove(&key);
         }
+        unused
     }
 
     /// Closes every upload that nobody uses and `is_idle` lets go.
@@ -63,19 +66,26 @@ fn is_unused(slot: &Slot) -> bool {
 impl Engine {
     /// Opens an upload, or joins those who have it open.
     pub(super) async fn active(&self, key: UploadKey) -> Result<Arc<Active>, Refusal> {
-        let slot = self.table.slot(key);
-        let opened = slot.get_or_try_init(|| self.open(key)).await.cloned();
-        match opened {
-            Ok(active) if active.is_usable() => Ok(active),
-            Ok(active) => {
-                let refusal = active.refusal();
-                drop(active);
-                self.table.close(key, slot);
-                Err(refusal)
+        loop {
+            if self.latch.is_shut() {
+                return Err(Refusal::Unavailable);
             }
-            Err(refusal) => {
-                self.table.close(key, slot);
-                Err(refusal)
+            let slot = self.table.slot(key);
+            let opened = slot.get_or_try_init(|| self.open(key)).await.cloned();
+            match opened {
+                Ok(active) if active.is_usable() => return Ok(active),
+                Ok(active) => {
+                    let refusal = active.refusal();
+                    drop(active);
+                    // What nobody uses any more is opened anew.
+                    if !self.table.close(key, slot) {
+                        return Err(refusal);
+                    }
+                }
+                Err(refusal) => {
+                    self.table.close(key, slot);
+                    return Err(refusal);
+                }
             }
         }
     }
@@ -92,22 +102,17 @@ impl Engine {
 
     async fn open(&self, key: UploadKey) -> Result<Arc<Active>, Refusal> {
         match self.store.open(key).await {
-            Ok(Some(opened)) => Ok(Arc::new(Active::new(key, opened))),
+            Ok(Some(opened)) => {
+                let active = Active::new(key, opened, Arc::clone(&self.latch));
+                self.prove(&active).await?;
+                Ok(Arc::new(active))
+            }
             Ok(None) => Err(Refusal::NoSession),
-            Err(error) => Err(refusal(key, &error)),
+            Err(error) => Err(self.refusal(key, &error)),
         }
     }
-}
 
-/// Logs what went wrong with a log, and says what the client is told.
-pub(super) fn refusal(key: UploadKey, error: &StoreError) -> Refusal {
-    if error.is_full() {
-        tracing::warn!(%key, "no space is left for the log of the upload");
-        return Refusal::NoSpace;
-    }
-    tracing::error!(%key, error = error as &dyn std::error::Error, "the upload cannot go on");
-    match error {
-        StoreError::Damaged(_) => Refusal::StateLost,
-        _ => Refusal::Internal,
+    pub(super) fn refusal(&self, key: UploadKey, error: &StoreError) -> Refusal {
+        self.latch.refuse_log(key, error)
     }
 }

@@ -41,7 +41,12 @@ impl Engine {
         Ok(rotten)
     }
 
-    async fn is_intact(&self, active: &Active, span: Span, piece: Piece) -> Result<bool, Refusal> {
+    pub(super) async fn is_intact(
+        &self,
+        active: &Active,
+        span: Span,
+        piece: Piece,
+    ) -> Result<bool, Refusal> {
         let mut crc = Crc32c::default();
         match self.read(active, span, |bytes| crc.update(bytes)).await {
             Ok(()) => Ok(crc.finish() == piece.crc),

@@ -63,6 +63,7 @@ codes! {
     UNDELIVERED_UNAVAILABLE = SERVICE_UNAVAILABLE "undelivered" "The file has no place yet.";
     BUSY = SERVICE_UNAVAILABLE "busy" "The server is busy.";
     DRAINING = SERVICE_UNAVAILABLE "draining" "The server is shutting down.";
+    STORE_UNAVAILABLE = SERVICE_UNAVAILABLE "store_unavailable" "The server cannot keep uploads now.";
     NO_SPACE = INSUFFICIENT_STORAGE "no_space" "There is not enough space.";
 }
 
@@ -231,6 +232,11 @@ impl From<Refusal> for Problem {
                 "Another request for these bytes is still running.",
             )
             .retry_after(2),
+            Refusal::Unavailable => problem(
+                Code::STORE_UNAVAILABLE,
+                "The server's disk failed; nothing that was acknowledged is given up.",
+            )
+            .retry_after(30),
             Refusal::Draining => problem(Code::DRAINING, "Try again in a moment.").retry_after(5),
             Refusal::Internal => problem(Code::INTERNAL, "The cause is in the server's log."),
         }

@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Disk, Memory, Store, StoreError};
-use crate::pace::Pace;
 use crate::upload::tests::sample::{answer, header, key};
 use crate::upload::{Entry, Failure, Record, Timestamp, UploadKey};
+use crate::volume::Volume;
 
 /// Runs every check against every store, a new one each time.
 macro_rules! every_store {
@@ -44,11 +43,8 @@ every_store! {
 
 async fn on_disk(inline_max: usize, check: impl AsyncFnOnce(&dyn Store)) {
     let dir = tempfile::tempdir().unwrap();
-    check(&Disk::new(
-        dir.path().to_owned(),
-        Arc::new(Pace::new(inline_max)),
-    ))
-    .await;
+    let volume = Volume::test(dir.path(), inline_max);
+    check(&Disk::new(dir.path().to_owned(), volume)).await;
 }
 
 fn received(start: u64) -> Entry {

@@ -15,11 +15,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Exists`] when there is one of that key.
     fn create(&self, key: UploadKey, header: Arc<Header>) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Reads an upload without getting ready to change it; `None` when there is none.
+    /// Reads an upload as it is, which may not be durable; `None` when there is none.
     fn read(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>>;
 
-    /// Reads an upload and opens its log for appending; `None` when there is none. The caller
-    /// keeps at most one open log per upload.
+    /// Reads an upload and opens its log for appending; `None` when there is none. Where the
+    /// upload's entries are to survive a power cut, those answered do. The caller keeps at most one
+    /// open log per upload.
     fn open(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Opened>, StoreError>>;
 
     /// Forgets an upload; no error when there is none.
@@ -37,6 +38,12 @@ pub trait Log: Send + Sync + 'static {
     /// [`StoreError::Conflict`] when the log is not at that revision. After any other error but
     /// [`StoreError::is_full`] the log takes no more entries until it is opened anew.
     fn append(&self, revision: u64, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Makes all entries added so far durable, as far as the store can.
+    ///
+    /// # Errors
+    /// Entries added since the last flush may be lost then; the log takes no more.
+    fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 /// An upload whose log is open.
@@ -68,16 +75,19 @@ pub enum StoreError {
     /// The log cannot be trusted.
     #[error("the log of the upload is damaged: {0}")]
     Damaged(String),
-    /// The filesystem refused.
-    #[error("the log of the upload cannot be read or written")]
+    /// The log cannot be opened or read.
+    #[error("the log of the upload cannot be opened or read")]
     Io(#[from] io::Error),
+    /// The log cannot be written or flushed.
+    #[error("the log of the upload cannot be written or flushed")]
+    Write(#[source] io::Error),
 }
 
 impl StoreError {
     /// Whether space ran out: the log is as it was, and more space mends it.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Io(error) if is_full(error))
+        matches!(self, Self::Io(error) | Self::Write(error) if is_full(error))
     }
 }
 

@@ -22,7 +22,9 @@ pub use id::{SessionId, UploadKey};
 pub use name::{FileName, NameError, from_latin1, to_latin1};
 pub use plan::{Plan, Target, Violation, plan_append};
 pub use ranges::{Overlap, Piece, Ranges, Span};
-pub use record::{Answer, Declaration, Entry, Failure, Header, Limits, Owner, Record, RecordError};
+pub use record::{
+    Answer, Declaration, Durability, Entry, Failure, Header, Limits, Owner, Record, RecordError,
+};
 pub use rules::{Deadlines, Verdict, chunk_gaps, chunk_span, retry_delay, total_chunks, verdict};
 pub use state::State;
 pub use timestamp::Timestamp;

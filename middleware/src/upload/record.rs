@@ -47,6 +47,27 @@ pub struct Limits {
     pub chunk_size_max: u64,
 }
 
+/// What an acknowledgement survives; an upload keeps the level it was created with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// Loss of power: everything is flushed before the answer.
+    Power,
+    /// The end of the process, however it comes.
+    Process,
+}
+
+impl Durability {
+    /// Its name in the configuration and in answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Power => "power",
+            Self::Process => "process",
+        }
+    }
+}
+
 /// The first entry of every upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -59,6 +80,8 @@ pub struct Header {
     pub declaration: Declaration,
     /// The limits it keeps.
     pub limits: Limits,
+    /// What its acknowledgements survive.
+    pub durability: Durability,
 }
 
 /// The stored part of a handler's answer.
@@ -120,6 +143,8 @@ pub enum Entry {
     },
     /// Bytes failed their checksum and are asked for again.
     Withdrawn { start: u64, len: u64, at: Timestamp },
+    /// Everything before this, entries and their bytes, was flushed.
+    Synced,
     /// Nothing is missing; no byte is accepted from here on.
     Sealed { at: Timestamp },
     /// The whole file is not what the client declared.
@@ -140,6 +165,22 @@ pub enum Entry {
     Cancelled { at: Timestamp },
 }
 
+impl Entry {
+    /// Whether something outside of the upload may depend on the entry: then it has to be flushed
+    /// before that happens. The others are flushed with those that follow them.
+    #[must_use]
+    pub fn is_promise(&self) -> bool {
+        !matches!(
+            self,
+            Self::Created(_)
+                | Self::ChunkSize { .. }
+                | Self::Withdrawn { .. }
+                | Self::Synced
+                | Self::Sealed { .. }
+        )
+    }
+}
+
 /// Everything known about one upload: the fold of its entries.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -155,6 +196,11 @@ pub struct Record {
     pub chunk_size_agreed: bool,
     /// The received pieces.
     pub ranges: Ranges,
+    /// Pieces that were not known to be flushed when the last [`Entry::Synced`] was written; not
+    /// kept where nothing is flushed.
+    pub unproven: Vec<Span>,
+    /// Whether an [`Entry::Synced`] stands behind all that something may depend on.
+    pub is_proven: bool,
     /// The last time something happened.
     pub last_activity: Timestamp,
     /// When it was completed, rejected or cancelled.
@@ -207,6 +253,8 @@ impl Record {
                 .unwrap_or(header.limits.chunk_size),
             chunk_size_agreed: header.declaration.chunk_size.is_some(),
             ranges: Ranges::default(),
+            unproven: Vec::new(),
+            is_proven: true,
             last_activity: header.created,
             ended: None,
             attempts: 0,
@@ -268,6 +316,10 @@ impl Record {
                     *at,
                 )?;
             }
+            Entry::Synced => {
+                self.unproven.clear();
+                self.is_proven = true;
+            }
             Entry::Sealed { at } => self.seal(*at)?,
             Entry::DigestMismatch { at } => self.end(State::Rejected, *at)?,
             Entry::HandoffBegun { .. } => self.begin_handoff()?,
@@ -291,6 +343,9 @@ impl Record {
             Entry::Cancelled { at } => self.end(State::Cancelled, *at)?,
         }
         self.revision += 1;
+        if entry.is_promise() {
+            self.is_proven = false;
+        }
         Ok(())
     }
 
@@ -310,6 +365,7 @@ impl Record {
                 start: *start,
                 len: *len,
             }),
+            Entry::Synced => Ok(()),
             Entry::Sealed { .. } => self.check_move(State::Finishing),
             Entry::DigestMismatch { .. } => self.check_move(State::Rejected),
             Entry::HandoffBegun { .. } if self.state == State::Finishing => Ok(()),
@@ -364,6 +420,9 @@ impl Record {
         self.ranges
             .insert(span, crc)
             .map_err(|_| RecordError::Range)?;
+        if self.header.durability == Durability::Power {
+            self.unproven.push(span);
+        }
         self.last_activity = at;
         Ok(())
     }
@@ -381,6 +440,7 @@ impl Record {
     fn withdraw(&mut self, span: Span, at: Timestamp) -> Result<(), RecordError> {
         self.check_withdraw(span)?;
         self.ranges.withdraw(span);
+        self.unproven.retain(|unproven| *unproven != span);
         self.state = State::Receiving;
         self.in_handoff = false;
         self.ended = None;

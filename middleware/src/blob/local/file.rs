@@ -1,46 +1,72 @@
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
 use super::super::contract::{Blob, BoxFuture, Hold};
-use super::blocking;
-use crate::pace::Pace;
+use crate::volume::{File, Flush, Volume};
+
+/// Writing to the disk begins when this much has come, so that the flush at a chunk's end has
+/// little left to do.
+const WINDOW: u64 = 1 << 20;
 
 /// The open file of one upload.
-///
-/// `std::fs::File` and not tokio's: that one answers a write before it happened and can lose its
-/// error.
+#[derive(Clone)]
 pub(super) struct LocalFile {
-    file: Arc<File>,
-    pace: Arc<Pace>,
+    file: Arc<dyn File>,
+    dir: Arc<PathBuf>,
+    volume: Arc<Volume>,
+    /// Whether writing to the disk begins before the flush.
+    early: bool,
+    /// Whether the file's name is known to be durable.
+    named: Arc<AtomicBool>,
 }
 
 impl LocalFile {
-    pub(super) fn new(file: File, pace: Arc<Pace>) -> Self {
+    pub(super) fn new(
+        file: Arc<dyn File>,
+        dir: Arc<PathBuf>,
+        volume: Arc<Volume>,
+        early: bool,
+    ) -> Self {
         Self {
-            file: Arc::new(file),
-            pace,
+            file,
+            dir,
+            volume,
+            early,
+            named: Arc::default(),
         }
+    }
+
+    fn write_here(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)?;
+        let end = offset + bytes.len() as u64;
+        let (from, to) = (offset / WINDOW * WINDOW, end / WINDOW * WINDOW);
+        if self.early && from < to {
+            self.file.start_write_back(from, to - from);
+        }
+        Ok(())
     }
 }
 
 impl Blob for LocalFile {
     fn write_now(&self, offset: u64, bytes: &[u8]) -> Option<io::Result<()>> {
-        let turn = self.pace.turn_now()?;
-        Some(turn.run(|| self.file.write_all_at(bytes, offset)))
+        let turn = self.volume.pace().turn_now()?;
+        Some(turn.run(|| self.write_here(offset, bytes)))
     }
 
     fn write(&self, offset: u64, bytes: Bytes, hold: Hold) -> BoxFuture<'static, io::Result<()>> {
-        let (file, pace) = (Arc::clone(&self.file), Arc::clone(&self.pace));
+        let this = self.clone();
         Box::pin(async move {
-            if let Some(turn) = pace.turn().await {
-                return turn.run(|| file.write_all_at(&bytes, offset));
+            let volume = Arc::clone(&this.volume);
+            if let Some(turn) = volume.pace().turn().await {
+                return turn.run(|| this.write_here(offset, &bytes));
             }
-            let write = blocking(move || {
-                let result = pace.time(|| file.write_all_at(&bytes, offset));
+            let write = volume.run(move |_| {
+                let pace = this.volume.pace();
+                let result = pace.time(|| this.write_here(offset, &bytes));
                 drop(hold);
                 result
             });
@@ -48,14 +74,44 @@ impl Blob for LocalFile {
         })
     }
 
+    fn flush(&self) -> BoxFuture<'static, io::Result<()>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let mut what = vec![Flush::File(this.file)];
+            if !this.named.load(Ordering::Relaxed) {
+                what.push(Flush::Dir(this.dir));
+            }
+            this.volume.flush(what).await?;
+            this.named.store(true, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    fn recover(&self) -> BoxFuture<'static, io::Result<()>> {
+        let this = self.clone();
+        Box::pin(async move {
+            this.flush().await?;
+            let file = this.file;
+            this.volume
+                .run(move |_| {
+                    file.forget_cache();
+                    Ok(())
+                })
+                .await
+        })
+    }
+
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
-        let file = Arc::clone(&self.file);
+        let (file, volume) = (Arc::clone(&self.file), Arc::clone(&self.volume));
         // Made here: an allocator that keeps memory by thread would keep some for each of the many
         // blocking threads.
         let mut buffer = vec![0; len];
-        blocking(move || {
-            file.read_exact_at(&mut buffer, offset)?;
-            Ok(buffer.into())
+        Box::pin(async move {
+            let read = volume.run(move |_| {
+                file.read_exact_at(&mut buffer, offset)?;
+                Ok(buffer.into())
+            });
+            read.await
         })
     }
 }

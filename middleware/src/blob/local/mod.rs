@@ -4,9 +4,7 @@ mod dir;
 mod file;
 mod publish;
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,8 +12,8 @@ pub use dir::StateDir;
 use file::LocalFile;
 
 use super::contract::{Blob, Blobs, BoxFuture, Publish};
-use crate::pace::Pace;
-use crate::upload::{FileName, UploadKey};
+use crate::upload::{Durability, FileName, UploadKey};
+use crate::volume::{Open, Volume};
 
 const SUFFIX: &str = ".data";
 
@@ -23,16 +21,19 @@ const SUFFIX: &str = ".data";
 #[derive(Clone, Debug)]
 pub struct Local {
     dir: Arc<PathBuf>,
-    pace: Arc<Pace>,
+    volume: Arc<Volume>,
+    durability: Durability,
 }
 
 impl Local {
-    /// Keeps bytes in `dir`, which exists and belongs to this process alone.
+    /// Keeps bytes in `dir`, which exists on `volume` and belongs to this process alone; with
+    /// [`Durability::Power`] writing to the disk begins early.
     #[must_use]
-    pub fn new(dir: PathBuf, pace: Arc<Pace>) -> Self {
+    pub fn new(dir: PathBuf, volume: Arc<Volume>, durability: Durability) -> Self {
         Self {
             dir: Arc::new(dir),
-            pace,
+            volume,
+            durability,
         }
     }
 
@@ -43,37 +44,29 @@ impl Local {
 
 impl Blobs for Local {
     fn open(&self, key: UploadKey) -> BoxFuture<'_, io::Result<Arc<dyn Blob>>> {
-        let (path, pace) = (self.path(key), Arc::clone(&self.pace));
-        blocking(move || {
-            let mut options = OpenOptions::new();
-            options
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600);
-            options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-            let blob: Arc<dyn Blob> = Arc::new(LocalFile::new(options.open(path)?, pace));
+        let (path, this) = (self.path(key), self.clone());
+        Box::pin(self.volume.run(move |files| {
+            let file = files.open(&path, Open::Create)?;
+            let early = this.durability == Durability::Power;
+            let blob: Arc<dyn Blob> = Arc::new(LocalFile::new(file, this.dir, this.volume, early));
             Ok(blob)
-        })
+        }))
     }
 
     fn list(&self) -> BoxFuture<'_, io::Result<Vec<UploadKey>>> {
         let dir = Arc::clone(&self.dir);
-        blocking(move || {
-            let mut keys = Vec::new();
-            for entry in std::fs::read_dir(dir.as_path())? {
-                let name = entry?.file_name();
-                let key = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
-                keys.extend(key.and_then(|key| key.parse::<UploadKey>().ok()));
-            }
-            Ok(keys)
-        })
+        Box::pin(self.volume.run(move |files| {
+            let found = files.list(&dir)?;
+            let keys = found
+                .iter()
+                .filter_map(|found| found.name.to_str()?.strip_suffix(SUFFIX)?.parse().ok());
+            Ok(keys.collect())
+        }))
     }
 
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, io::Result<()>> {
         let path = self.path(key);
-        blocking(move || publish::remove_if_present(&path))
+        Box::pin(self.volume.run(move |files| files.remove(&path)))
     }
 
     fn publish(
@@ -82,30 +75,21 @@ impl Blobs for Local {
         publish: Publish,
     ) -> BoxFuture<'_, io::Result<Option<FileName>>> {
         let path = self.path(key);
-        blocking(move || publish::publish(&path, key, &publish))
+        Box::pin(
+            self.volume
+                .run(move |_| publish::publish(&path, key, &publish)),
+        )
     }
 
     fn settle(&self, key: UploadKey, dir: PathBuf) -> BoxFuture<'_, io::Result<()>> {
         let path = self.path(key);
-        blocking(move || publish::settle(&path, key, &dir))
+        Box::pin(self.volume.run(move |_| publish::settle(&path, key, &dir)))
     }
 
     fn free_space(&self) -> BoxFuture<'_, io::Result<Option<u64>>> {
         let dir = Arc::clone(&self.dir);
-        blocking(move || {
-            let stat = rustix::fs::statvfs(dir.as_path())?;
-            Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
-        })
+        Box::pin(self.volume.run(move |files| files.free_space(&dir)))
     }
-}
-
-fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> BoxFuture<'static, io::Result<T>> {
-    Box::pin(async move {
-        let joined = tokio::task::spawn_blocking(work).await;
-        joined.unwrap_or_else(|error| Err(io::Error::other(error)))
-    })
 }
 
 #[cfg(test)]

@@ -69,6 +69,25 @@ pub struct UploadConfig {
     pub logging: Logging,
 }
 
+impl UploadConfig {
+    /// Whether sessions are kept on disk, and not in memory only.
+    #[must_use]
+    pub fn keeps_sessions(&self) -> bool {
+        self.sessions.store == SessionStore::Disk && self.uploads.resumable_uploads_enabled
+    }
+
+    /// What acknowledgements of new uploads survive; those of sessions in memory no power cut,
+    /// whatever was asked for.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        if self.keeps_sessions() {
+            self.uploads.durability
+        } else {
+            Durability::Process
+        }
+    }
+}
+
 /// Every key there is, in the order of the file.
 pub(super) fn keys() -> Vec<Key> {
     let tables: [fn() -> Vec<Key>; 14] = [

@@ -4,6 +4,7 @@ use std::time::Duration;
 use crate::config::key::{Key, key};
 use crate::config::kind::{Choice, Count, FilePath, Flag, Size, Span};
 use crate::config::units::{DAY, GB, INSTANT, KB, MB, SIZE_MAX, TB, YEARS};
+pub use crate::upload::Durability;
 
 /// `[uploads]`: chunks, how long an upload is kept, and where (seed: network resilience guide).
 #[derive(Debug, Clone)]
@@ -40,15 +41,6 @@ pub struct Uploads {
     pub min_rate: u64,
     /// The longest silence inside a body.
     pub stall_timeout: Duration,
-}
-
-/// What an acknowledged byte survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// `"power"`: loss of power. Flushed before the answer.
-    Power,
-    /// `"process"`: the end of the process, however it comes.
-    Process,
 }
 
 const DURABILITIES: &[(&str, Durability)] = &[

@@ -136,10 +136,6 @@ fn the_rest_has_no_effect_and_says_so() {
             "[timeouts]\nreadtimeout = \"1s\"",
             "timeouts.readtimeout: \"1s\" has no effect yet",
         ),
-        (
-            "[uploads]\ndurability = \"power\"",
-            "uploads.durability: \"power\" has no effect yet: the server reports \"process\"",
-        ),
     ];
     for (text, notice) in idle {
         assert_eq!(notices(text), [format!("config.toml:2:1: {notice}")]);

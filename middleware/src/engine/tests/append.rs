@@ -254,7 +254,7 @@ async fn a_write_that_fails_fails_its_chunk_alone() {
     let cases = [
         (ErrorKind::StorageFull, Refusal::NoSpace),
         (ErrorKind::QuotaExceeded, Refusal::NoSpace),
-        (ErrorKind::Other, Refusal::Internal),
+        (ErrorKind::OutOfMemory, Refusal::Internal),
     ];
     for kind in KINDS {
         for (error, expected) in cases {
@@ -293,7 +293,7 @@ async fn a_log_that_failed_is_opened_anew() {
         let rig = Rig::new(kind);
         let id = rig.upload(2 * CHUNK).await;
         rig.send(&id, 0, &chunk(2 * CHUNK, 0)).await.unwrap();
-        rig.faults.fail(Point::LogAppend, ErrorKind::Other);
+        rig.faults.fail(Point::LogAppend, ErrorKind::OutOfMemory);
         let refusal = rig.send(&id, 1, &chunk(2 * CHUNK, 1)).await.unwrap_err();
         assert_eq!(refusal, Refusal::Internal, "{kind:?}");
         assert_eq!(
@@ -345,4 +345,62 @@ async fn a_damaged_log_is_lost_state() {
         next.engine.cancel(id.key()).await.unwrap_err(),
         Refusal::StateLost
     );
+}
+
+/// What such an error took with it nobody can tell, whatever a later flush or read says.
+#[tokio::test]
+async fn after_an_error_of_the_disk_nothing_more_is_promised() {
+    use Point::{BlobFlush, BlobWrite, LogAppend, LogFlush};
+    for kind in KINDS {
+        for point in [BlobWrite, LogAppend, LogFlush, BlobFlush] {
+            let rig = Rig::new(kind);
+            let (id, other) = (rig.upload(2 * CHUNK).await, rig.upload(CHUNK).await);
+            rig.send(&id, 0, &chunk(2 * CHUNK, 0)).await.unwrap();
+            rig.faults.fail(point, ErrorKind::Other);
+            let refusal = rig.send(&id, 1, &chunk(2 * CHUNK, 1)).await.unwrap_err();
+            assert_eq!(refusal, Refusal::Unavailable, "{kind:?} {point:?}");
+            assert!(rig.engine.has_failed());
+            assert_eq!(
+                rig.send_only(&other).await.unwrap_err(),
+                Refusal::Unavailable
+            );
+            assert_eq!(rig.view(&id).await.unwrap_err(), Refusal::Unavailable);
+            let create = rig.create(sample::declaration(1), "").await;
+            assert_eq!(create.unwrap_err(), Refusal::Unavailable);
+            assert!(rig.handler.calls().is_empty());
+            // The next process reads what there is: acknowledged bytes, and nothing doubtful twice.
+            let again = rig.again(|_| {});
+            assert!(again.uploaded(&id).await >= CHUNK, "{kind:?} {point:?}");
+            again.send(&id, 1, &chunk(2 * CHUNK, 1)).await.unwrap();
+            assert_eq!(again.handler.calls()[0].bytes, content(2 * CHUNK));
+        }
+    }
+}
+
+/// Chunks that end while an earlier one is flushed share the next flush.
+#[tokio::test]
+async fn chunks_that_end_together_share_a_flush() {
+    let rig = Rig::new(Kind::Disk);
+    let id = rig.upload(20 * CHUNK).await;
+    rig.faults.log_flush.shut();
+    let first = rig.whole_request(&id, 0, &chunk(20 * CHUNK, 0));
+    rig.faults.log_flush.holds(1).await;
+    let rest: Vec<_> = (1..19)
+        .map(|number| rig.whole_request(&id, number, &chunk(20 * CHUNK, number)))
+        .collect();
+    let active = rig.engine.table.peek(id.key()).unwrap();
+    while active.commits.len() < 18 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        active.lock().record.ranges.len(),
+        0,
+        "nothing is told before its flush"
+    );
+    rig.faults.log_flush.open();
+    for request in std::iter::once(first).chain(rest) {
+        assert!(!request.await.unwrap().unwrap().duplicate);
+    }
+    assert_eq!(rig.faults.count(Point::LogFlush), 2);
+    assert_eq!(rig.faults.count(Point::BlobFlush), 2);
 }

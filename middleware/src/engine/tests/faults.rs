@@ -81,18 +81,22 @@ impl Gate {
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     pub(super) log_append: Gate,
+    pub(super) log_flush: Gate,
     pub(super) free_space: Gate,
     /// Behind the reading.
     pub(super) store_read: Gate,
     pub(super) blob_open: Gate,
     pub(super) blob_write: Gate,
     errors: Mutex<VecDeque<(Point, ErrorKind)>>,
+    passed: Mutex<Vec<Point>>,
 }
 
 /// An operation that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Point {
     LogAppend,
+    LogFlush,
+    BlobFlush,
     StoreCreate,
     BlobWrite,
     BlobRead,
@@ -105,7 +109,14 @@ impl Faults {
         self.errors.lock().unwrap().push_back((point, kind));
     }
 
+    /// How often operations have come to `point`.
+    pub(super) fn count(&self, point: Point) -> usize {
+        let passed = self.passed.lock().unwrap();
+        passed.iter().filter(|&&passed| passed == point).count()
+    }
+
     fn check(&self, point: Point) -> io::Result<()> {
+        self.passed.lock().unwrap().push(point);
         let mut errors = self.errors.lock().unwrap();
         match errors.iter().position(|(at, _)| *at == point) {
             Some(position) => Err(errors.remove(position).unwrap().1.into()),
@@ -170,8 +181,18 @@ impl Log for FaultyLog {
     fn append(&self, revision: u64, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             self.faults.log_append.pass().await;
-            self.faults.check(Point::LogAppend)?;
+            let failed = self.faults.check(Point::LogAppend);
+            failed.map_err(StoreError::Write)?;
             self.inner.append(revision, entries).await
+        })
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.faults.log_flush.pass().await;
+            let failed = self.faults.check(Point::LogFlush);
+            failed.map_err(StoreError::Write)?;
+            self.inner.flush().await
         })
     }
 }
@@ -253,6 +274,17 @@ impl Blob for FaultyBlob {
             };
             tokio::spawn(write).await.unwrap()
         })
+    }
+
+    fn flush(&self) -> BoxFuture<'static, io::Result<()>> {
+        if let Err(error) = self.faults.check(Point::BlobFlush) {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        self.inner.flush()
+    }
+
+    fn recover(&self) -> BoxFuture<'static, io::Result<()>> {
+        self.inner.recover()
     }
 
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {

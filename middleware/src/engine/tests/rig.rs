@@ -15,10 +15,10 @@ use crate::blob::Local;
 use crate::clock::Clock;
 use crate::config::UploadConfig;
 use crate::engine::{Append, Appended, Create, Created, Deliver, Engine, Gaps, Refusal, View};
-use crate::pace::Pace;
 use crate::store::{Disk, Memory, Store};
 use crate::upload::tests::sample;
-use crate::upload::{Declaration, Digest, Owner, SessionId, State, Target, Timestamp};
+use crate::upload::{Declaration, Digest, Durability, Owner, SessionId, State, Target, Timestamp};
+use crate::volume::Volume;
 
 /// Bytes of a chunk.
 pub(super) const CHUNK: u64 = 10;
@@ -78,9 +78,10 @@ impl Rig {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let store: Arc<dyn Store> = match kind {
             Kind::Memory => Arc::new(Memory::default()),
-            Kind::Disk | Kind::DiskBlocking => {
-                Arc::new(Disk::new(dir.path().to_owned(), kind.pace()))
-            }
+            Kind::Disk | Kind::DiskBlocking => Arc::new(Disk::new(
+                dir.path().to_owned(),
+                Volume::test(dir.path(), kind.inline_max()),
+            )),
         };
         // Files have the time of this machine, so the clock begins there: a little later, as
         // files are made while it stands still.
@@ -97,7 +98,11 @@ impl Rig {
         now: Arc<AtomicU64>,
     ) -> Self {
         let faults = Arc::<Faults>::default();
-        let local = Local::new(dir.path().to_owned(), kind.pace());
+        let local = Local::new(
+            dir.path().to_owned(),
+            Volume::test(dir.path(), kind.inline_max()),
+            Durability::Power,
+        );
         let blobs = FaultyBlobs {
             inner: Arc::new(local),
             faults: Arc::clone(&faults),
@@ -305,7 +310,7 @@ impl Rig {
 pub(super) type Request = JoinHandle<Result<Appended, Refusal>>;
 
 impl Kind {
-    fn pace(self) -> Arc<Pace> {
-        Arc::new(Pace::new(if self == Self::DiskBlocking { 0 } else { 2 }))
+    fn inline_max(self) -> usize {
+        if self == Self::DiskBlocking { 0 } else { 2 }
     }
 }

@@ -21,7 +21,7 @@ use crate::config::{Delivery as Config, Form};
 use crate::engine::Delivery;
 use crate::store::BoxFuture;
 use crate::upload::tests::sample::{declaration, key};
-use crate::upload::{Header, Limits, Owner, Timestamp};
+use crate::upload::{Durability, Header, Limits, Owner, Timestamp};
 
 /// Bytes the body reads at once, as it shows.
 fn read_len() -> usize {
@@ -48,6 +48,14 @@ impl Blob for Ready {
 
     fn write(&self, _: u64, _: Bytes, _: Hold) -> BoxFuture<'static, io::Result<()>> {
         Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
+    }
+
+    fn flush(&self) -> BoxFuture<'static, io::Result<()>> {
+        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
+    }
+
+    fn recover(&self) -> BoxFuture<'static, io::Result<()>> {
+        self.flush()
     }
 
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
@@ -82,6 +90,7 @@ fn header(total: u64) -> Header {
         owner,
         declaration: declaration(total),
         limits,
+        durability: Durability::Power,
     }
 }
 

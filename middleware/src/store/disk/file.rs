@@ -1,49 +1,53 @@
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::super::StoreError;
 use super::format::{self, Parsed, Salt};
-use crate::upload::{Entry, Header, Record};
+use crate::upload::{Durability, Entry, Header, Record};
+use crate::volume::{File, Filesystem, Open};
 
-/// Creates the log of a new upload with its header.
-pub(super) fn create(path: &Path, header: Arc<Header>) -> Result<(), StoreError> {
+/// Creates the log of a new upload with its header. Nothing is flushed: an upload of which no
+/// byte was acknowledged may be lost.
+pub(super) fn create(
+    files: &dyn Filesystem,
+    path: &Path,
+    header: Arc<Header>,
+) -> Result<(), StoreError> {
     let mut salt = Salt::default();
     getrandom::fill(&mut salt).map_err(io::Error::other)?;
     let mut bytes = format::prefix(salt);
     format::push_frame(&mut bytes, &salt, 0, &Entry::Created(header)).map_err(io::Error::from)?;
-    let file = match options(true).create_new(true).open(path) {
+    let file = match files.open(path, Open::CreateNew) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if !matches!(read(path), Ok(None)) {
+            if !matches!(read(files, path), Ok(None)) {
                 return Err(StoreError::Exists);
             }
             // A create that was cut short; its upload was never answered.
-            std::fs::remove_file(path)?;
-            options(true).create_new(true).open(path)?
+            files.remove(path)?;
+            files.open(path, Open::CreateNew)?
         }
         other => other?,
     };
-    file.write_all_at(&bytes, 0).inspect_err(|_| {
+    file.write_all_at(&bytes, 0).map_err(|error| {
         // Nobody was told of this upload: a half-written header helps nobody.
-        let _ = std::fs::remove_file(path);
-    })?;
-    Ok(())
+        let _ = files.remove(path);
+        StoreError::Write(error)
+    })
 }
 
-/// Reads a log; `None` when there is none.
-pub(super) fn read(path: &Path) -> Result<Option<Record>, StoreError> {
-    let Some(file) = existing(&options(false), path)? else {
+/// Reads a log as it is; `None` when there is none.
+pub(super) fn read(files: &dyn Filesystem, path: &Path) -> Result<Option<Record>, StoreError> {
+    let Some(file) = existing(files, path, Open::Read)? else {
         return Ok(None);
     };
-    let (_, parsed) = parse(&file)?;
+    let (_, parsed) = parse(file.as_ref())?;
     fold(parsed.entries)
 }
 
 /// An open log.
 pub(super) struct LogFile {
-    file: File,
+    file: Arc<dyn File>,
     salt: Salt,
     end: Mutex<End>,
 }
@@ -60,22 +64,48 @@ struct End {
 
 impl LogFile {
     /// Reads a log and gets ready to append; `None` when there is none.
-    pub(super) fn open(path: &Path) -> Result<Option<(Record, Self)>, StoreError> {
-        let Some(file) = existing(&options(true), path)? else {
+    pub(super) fn open(
+        files: &dyn Filesystem,
+        path: &Path,
+    ) -> Result<Option<(Record, Self)>, StoreError> {
+        let Some(file) = existing(files, path, Open::Write)? else {
             return Ok(None);
         };
-        let (salt, Parsed { entries, len, .. }) = parse(&file)?;
+        let mut opened = Self::over(&file)?;
+        if opened
+            .as_ref()
+            .is_some_and(|(record, _)| is_unflushed(record))
+        {
+            // What an earlier process wrote may be in the cache only, and after an error of the
+            // disk the cache may show what the disk never got.
+            file.flush().map_err(StoreError::Write)?;
+            if let Some(dir) = path.parent() {
+                files.flush_dir(dir).map_err(StoreError::Write)?;
+            }
+            file.forget_cache();
+            opened = Self::over(&file)?;
+        }
+        Ok(opened)
+    }
+
+    fn over(file: &Arc<dyn File>) -> Result<Option<(Record, Self)>, StoreError> {
+        let (salt, Parsed { entries, len, .. }) = parse(file.as_ref())?;
         let Some(record) = fold(entries)? else {
             return Ok(None);
         };
-        let torn = file.metadata()?.len() > len;
+        let torn = file.len()? > len;
         let end = Mutex::new(End {
             len,
             torn,
             revision: record.revision,
             broken: false,
         });
+        let file = Arc::clone(file);
         Ok(Some((record, Self { file, salt, end })))
+    }
+
+    pub(super) fn file(&self) -> Arc<dyn File> {
+        Arc::clone(&self.file)
     }
 
     /// Adds entries behind `revision`.
@@ -92,14 +122,15 @@ impl LogFile {
             format::push_frame(&mut bytes, &self.salt, end.len, entry).map_err(io::Error::from)?;
         }
         if std::mem::take(&mut end.torn) {
-            self.file
-                .set_len(end.len)
-                .inspect_err(|_| end.torn = true)?;
+            self.file.set_len(end.len).map_err(|error| {
+                end.torn = true;
+                StoreError::Write(error)
+            })?;
         }
         if let Err(error) = self.file.write_all_at(&bytes, end.len) {
             // Half a frame must not be left for later ones to stand behind.
             end.broken = self.file.set_len(end.len).is_err();
-            return Err(error.into());
+            return Err(StoreError::Write(error));
         }
         end.len += bytes.len() as u64;
         end.revision += entries.len() as u64;
@@ -107,37 +138,28 @@ impl LogFile {
     }
 }
 
+fn is_unflushed(record: &Record) -> bool {
+    record.header.durability == Durability::Power && !record.is_proven
+}
+
 fn broken() -> StoreError {
-    io::Error::other("an earlier write to this log failed").into()
+    StoreError::Write(io::Error::other("an earlier write to this log failed"))
 }
 
-fn options(write: bool) -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(write).mode(0o600);
-    // A link in the place of a log is nothing of ours.
-    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    options
-}
-
-fn existing(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
-    match options.open(path) {
+fn existing(files: &dyn Filesystem, path: &Path, how: Open) -> io::Result<Option<Arc<dyn File>>> {
+    match files.open(path, how) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
     }
 }
 
-fn parse(mut file: &File) -> Result<(Salt, Parsed), StoreError> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    if bytes.len() < format::PREFIX_LEN {
-        return Ok((
-            Salt::default(),
-            Parsed {
-                entries: Vec::new(),
-                len: 0,
-                damaged: false,
-            },
-        ));
+fn parse(file: &dyn File) -> Result<(Salt, Parsed), StoreError> {
+    let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, 0)?;
+    // A create that was cut short, by the end of the process or of the machine.
+    if bytes.len() < format::PREFIX_LEN || bytes[..format::PREFIX_LEN].iter().all(|&b| b == 0) {
+        return Ok((Salt::default(), Parsed::default()));
     }
     let salt = format::read_prefix(&bytes)
         .ok_or_else(|| StoreError::Damaged("it does not begin as a log does".to_owned()))?;

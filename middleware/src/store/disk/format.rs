@@ -6,6 +6,7 @@
 //! check  = masked CRC-32C of salt, offset of the frame (u64 LE) and payload
 //! payload = 1 start len crc at      a received range, binary: 29 bytes
 //!         | 2 JSON                  every other entry
+//!         | 3                       all before was flushed
 //! ```
 //!
 //! The salt keeps blocks of an older file from parsing, the offset keeps frames where they were
@@ -13,7 +14,7 @@
 
 use std::io;
 
-use crate::upload::{Crc32c, Entry, Timestamp};
+use crate::upload::{Crc32c, Durability, Entry, Timestamp};
 
 pub(super) const MAGIC: [u8; 8] = *b"SFUPLOG1";
 pub(super) const PREFIX_LEN: usize = 24;
@@ -22,6 +23,7 @@ const FRAME_HEAD_LEN: usize = 8;
 const PAYLOAD_LEN_MAX: usize = 1 << 20;
 const KIND_RECEIVED: u8 = 1;
 const KIND_JSON: u8 = 2;
+const KIND_SYNCED: u8 = 3;
 
 pub(super) type Salt = [u8; 16];
 
@@ -76,18 +78,21 @@ fn payload(entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
         payload.extend_from_slice(&at.0.to_le_bytes());
         return Ok(payload);
     }
+    if *entry == Entry::Synced {
+        return Ok(vec![KIND_SYNCED]);
+    }
     let mut payload = vec![KIND_JSON];
     serde_json::to_writer(&mut payload, entry)?;
     Ok(payload)
 }
 
 /// What a file holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Parsed {
     pub(super) entries: Vec<Entry>,
     /// Length of the file up to the last whole frame.
     pub(super) len: u64,
-    /// Whether whole frames stand behind a broken one: not a torn tail, but damage.
+    /// Whether frames that were flushed stand behind a broken one: not a torn tail, but damage.
     pub(super) damaged: bool,
 }
 
@@ -104,15 +109,23 @@ pub(super) fn parse(bytes: &[u8], salt: &Salt) -> Parsed {
         entries.push(entry);
         offset = next;
     }
-    let mut behind = offset + 1..bytes.len();
+    let mut behind = (offset + 1..bytes.len()).filter_map(|offset| frame_at(bytes, salt, offset));
     let damaged = unreadable
-        || behind.any(|offset| frame_at(bytes, salt, offset).is_some())
+        || behind.any(|(entry, _)| !may_be_torn(&entries, entry.as_ref()))
         || (entries.is_empty() && first_is_whole(bytes));
     Parsed {
         entries,
         len: offset as u64,
         damaged,
     }
+}
+
+/// Whether a good frame behind a broken one is no sign of damage. A disk writes what is flushed
+/// together in any order, so after a power cut the last flush may be there in part; but a mark
+/// is written only when all before it was flushed.
+fn may_be_torn(before: &[Entry], behind: Option<&Entry>) -> bool {
+    let flushes = matches!(before.first(), Some(Entry::Created(header)) if header.durability == Durability::Power);
+    flushes && behind.is_some_and(|entry| *entry != Entry::Synced)
 }
 
 /// Whether the first frame has the length it says: then it was written whole, and no death in the
@@ -153,6 +166,7 @@ fn read_payload(payload: &[u8]) -> Option<Entry> {
             crc: u32::from_le_bytes(rest[16..20].try_into().ok()?),
             at: Timestamp(u64::from_le_bytes(rest[20..].try_into().ok()?)),
         }),
+        KIND_SYNCED if rest.is_empty() => Some(Entry::Synced),
         KIND_JSON => serde_json::from_slice(rest).ok(),
         _ => None,
     }

@@ -3,15 +3,15 @@
 mod file;
 mod format;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use file::LogFile;
 
 use super::{BoxFuture, Listed, Log, Opened, Store, StoreError};
-use crate::pace::Pace;
 use crate::upload::{Entry, Header, Record, UploadKey};
+use crate::volume::{Filesystem, Flush, Volume};
 
 const SUFFIX: &str = ".log";
 
@@ -19,16 +19,16 @@ const SUFFIX: &str = ".log";
 #[derive(Clone, Debug)]
 pub struct Disk {
     dir: Arc<PathBuf>,
-    pace: Arc<Pace>,
+    volume: Arc<Volume>,
 }
 
 impl Disk {
-    /// Keeps logs in `dir`, which exists and belongs to this process alone.
+    /// Keeps logs in `dir`, which exists on `volume` and belongs to this process alone.
     #[must_use]
-    pub fn new(dir: PathBuf, pace: Arc<Pace>) -> Self {
+    pub fn new(dir: PathBuf, volume: Arc<Volume>) -> Self {
         Self {
             dir: Arc::new(dir),
-            pace,
+            volume,
         }
     }
 
@@ -40,85 +40,91 @@ impl Disk {
 impl Store for Disk {
     fn create(&self, key: UploadKey, header: Arc<Header>) -> BoxFuture<'_, Result<(), StoreError>> {
         let path = self.path(key);
-        blocking(move || file::create(&path, header))
+        Box::pin(
+            self.volume
+                .run(move |files| file::create(files, &path, header)),
+        )
     }
 
     fn read(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
         let path = self.path(key);
-        blocking(move || file::read(&path))
+        Box::pin(self.volume.run(move |files| file::read(files, &path)))
     }
 
     fn open(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Opened>, StoreError>> {
-        let (path, pace) = (self.path(key), Arc::clone(&self.pace));
-        blocking(move || {
-            let Some((record, file)) = LogFile::open(&path)? else {
+        let (path, dir, volume) = (
+            self.path(key),
+            Arc::clone(&self.dir),
+            Arc::clone(&self.volume),
+        );
+        Box::pin(self.volume.run(move |files| {
+            let Some((record, file)) = LogFile::open(files, &path)? else {
                 return Ok(None);
             };
             let log = Box::new(DiskLog {
                 file: Arc::new(file),
-                pace,
+                dir,
+                volume,
+                named: AtomicBool::new(false),
             });
             Ok(Some(Opened { record, log }))
-        })
+        }))
     }
 
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
         let path = self.path(key);
-        blocking(move || match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        })
+        Box::pin(self.volume.run(move |files| Ok(files.remove(&path)?)))
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, StoreError>> {
         let dir = Arc::clone(&self.dir);
-        blocking(move || list(&dir))
+        Box::pin(self.volume.run(move |files| list(files, &dir)))
     }
 }
 
-fn list(dir: &Path) -> Result<Vec<Listed>, StoreError> {
-    let mut listed = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let key = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(SUFFIX)?.parse().ok());
-        // A log that vanishes between the two calls was removed: not an error.
-        if let (Some(key), Ok(metadata)) = (key, entry.metadata()) {
-            listed.push(Listed {
-                key,
-                changed: metadata.modified()?.into(),
-            });
-        }
-    }
-    Ok(listed)
+fn list(files: &dyn Filesystem, dir: &Path) -> Result<Vec<Listed>, StoreError> {
+    let listed = files.list(dir)?.into_iter().filter_map(|found| {
+        let key = found.name.to_str()?.strip_suffix(SUFFIX)?.parse().ok()?;
+        let changed = found.modified.into();
+        Some(Listed { key, changed })
+    });
+    Ok(listed.collect())
 }
 
 struct DiskLog {
     file: Arc<LogFile>,
-    pace: Arc<Pace>,
+    dir: Arc<PathBuf>,
+    volume: Arc<Volume>,
+    /// Whether the file's name is known to be durable.
+    named: AtomicBool,
 }
 
 impl Log for DiskLog {
     fn append(&self, revision: u64, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (file, pace) = (Arc::clone(&self.file), Arc::clone(&self.pace));
+        let file = Arc::clone(&self.file);
         Box::pin(async move {
+            let pace = self.volume.pace();
             if let Some(turn) = pace.turn().await {
                 return turn.run(|| file.append(revision, &entries));
             }
-            blocking(move || pace.time(|| file.append(revision, &entries))).await
+            let volume = Arc::clone(&self.volume);
+            let append =
+                move |_: &dyn Filesystem| volume.pace().time(|| file.append(revision, &entries));
+            self.volume.run(append).await
         })
     }
-}
 
-fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> BoxFuture<'static, Result<T, StoreError>> {
-    Box::pin(async move {
-        let joined = tokio::task::spawn_blocking(work).await;
-        joined.unwrap_or_else(|error| Err(io::Error::other(error).into()))
-    })
+    fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut what = vec![Flush::File(self.file.file())];
+            if !self.named.load(Ordering::Relaxed) {
+                what.push(Flush::Dir(Arc::clone(&self.dir)));
+            }
+            self.volume.flush(what).await.map_err(StoreError::Write)?;
+            self.named.store(true, Ordering::Relaxed);
+            Ok(())
+        })
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,19 @@ use super::file::{self, LogFile};
 use super::format::{self, PREFIX_LEN, Salt};
 use super::*;
 use crate::upload::tests::sample::{answer, any_entry, header, key};
-use crate::upload::{Failure, Timestamp};
+use crate::upload::{Durability, Failure, Timestamp};
+use crate::volume::System;
+
+/// The header of an upload whose entries are not flushed: they reach the disk in order or not at all.
+fn unflushed(total: u64) -> Arc<Header> {
+    let mut header = Header::clone(&header(total));
+    header.durability = Durability::Process;
+    Arc::new(header)
+}
+
+fn files() -> System {
+    System::new(Path::new("/")).unwrap()
+}
 
 /// Entries after the header, of every kind but a cancel, for a file of 30 bytes.
 fn life() -> Vec<Entry> {
@@ -68,10 +80,10 @@ impl Sample {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        file::create(&path, header(30)).unwrap();
+        file::create(&files(), &path, unflushed(30)).unwrap();
         let len = || fs::metadata(&path).unwrap().len() as usize;
         let mut ends = vec![len()];
-        let (_, log) = LogFile::open(&path).unwrap().unwrap();
+        let (_, log) = LogFile::open(&files(), &path).unwrap().unwrap();
         for (number, entry) in life().into_iter().enumerate() {
             log.append(number as u64 + 1, &[entry]).unwrap();
             ends.push(len());
@@ -102,7 +114,7 @@ impl Sample {
 
 /// The record of the header and the first `entries` of a life.
 fn folded(entries: usize) -> String {
-    let created = Entry::Created(header(30));
+    let created = Entry::Created(unflushed(30));
     let entries = life().into_iter().take(entries);
     format!(
         "{:?}",
@@ -111,8 +123,8 @@ fn folded(entries: usize) -> String {
 }
 
 fn opened(path: &Path) -> Option<(String, LogFile)> {
-    let read = file::read(path).unwrap();
-    let opened = LogFile::open(path).unwrap();
+    let read = file::read(&files(), path).unwrap();
+    let opened = LogFile::open(&files(), path).unwrap();
     let shown = read.map(|record| format!("{record:?}"));
     assert_eq!(
         shown,
@@ -122,8 +134,8 @@ fn opened(path: &Path) -> Option<(String, LogFile)> {
 }
 
 fn is_damaged(path: &Path) -> bool {
-    let read = matches!(file::read(path), Err(StoreError::Damaged(_)));
-    let opened = matches!(LogFile::open(path), Err(StoreError::Damaged(_)));
+    let read = matches!(file::read(&files(), path), Err(StoreError::Damaged(_)));
+    let opened = matches!(LogFile::open(&files(), path), Err(StoreError::Damaged(_)));
     assert_eq!(read, opened);
     read
 }
@@ -234,8 +246,14 @@ fn a_flipped_byte_of_the_beginning_yields_nothing() {
             let mut bytes = sample.bytes.clone();
             bytes[at] ^= mask;
             let path = sample.with(&bytes);
-            assert!(!matches!(file::read(&path), Ok(Some(_))), "byte {at}");
-            assert!(!matches!(LogFile::open(&path), Ok(Some(_))), "byte {at}");
+            assert!(
+                !matches!(file::read(&files(), &path), Ok(Some(_))),
+                "byte {at}"
+            );
+            assert!(
+                !matches!(LogFile::open(&files(), &path), Ok(Some(_))),
+                "byte {at}"
+            );
             if at < format::MAGIC.len() {
                 assert!(is_damaged(&path), "byte {at}");
             }
@@ -306,7 +324,7 @@ fn an_entry_moved_or_repeated_within_its_log_does_not_parse() {
 fn entries_that_cannot_follow_each_other_are_damage() {
     let sample = Sample::new();
     let path = sample.with(&sample.bytes[..sample.ends[0]]);
-    let (_, log) = LogFile::open(&path).unwrap().unwrap();
+    let (_, log) = LogFile::open(&files(), &path).unwrap().unwrap();
     log.append(1, &[Entry::Sealed { at: Timestamp(1) }])
         .unwrap();
     assert!(is_damaged(&path));
@@ -317,7 +335,7 @@ fn an_entry_too_long_to_be_read_is_not_written() {
     let sample = Sample::new();
     let mut too_long = answer(200);
     too_long.body = vec![0; 1 << 20];
-    let (_, log) = LogFile::open(&sample.path()).unwrap().unwrap();
+    let (_, log) = LogFile::open(&files(), &sample.path()).unwrap().unwrap();
     let failure = Failure::Answered(too_long);
     let entry = Entry::HandoffFailed {
         failure,
@@ -330,7 +348,7 @@ fn an_entry_too_long_to_be_read_is_not_written() {
 fn the_longest_answer_that_is_stored_fits() {
     let sample = Sample::new();
     let path = sample.with(&sample.bytes[..sample.ends[8]]);
-    let (_, log) = LogFile::open(&path).unwrap().unwrap();
+    let (_, log) = LogFile::open(&files(), &path).unwrap().unwrap();
     let mut longest = answer(200);
     longest.body = vec![0xff; 64 * 1024];
     longest
@@ -341,13 +359,13 @@ fn the_longest_answer_that_is_stored_fits() {
         at: Timestamp(1),
     };
     log.append(9, &[entry]).unwrap();
-    let record = file::read(&path).unwrap().unwrap();
+    let record = file::read(&files(), &path).unwrap().unwrap();
     assert_eq!(record.failure.as_deref(), Some(&Failure::Answered(longest)));
 }
 
 fn disk() -> (TempDir, Disk) {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::new(dir.path().to_owned(), Arc::new(Pace::new(1)));
+    let disk = Disk::new(dir.path().to_owned(), Volume::test(dir.path(), 1));
     (dir, disk)
 }
 
@@ -366,7 +384,7 @@ async fn a_log_belongs_to_its_owner_alone() {
 async fn a_link_in_the_place_of_a_log_is_not_followed() {
     let (dir, disk) = disk();
     let elsewhere = dir.path().join("elsewhere");
-    file::create(&elsewhere, header(10)).unwrap();
+    file::create(&files(), &elsewhere, header(10)).unwrap();
     let before = fs::read(&elsewhere).unwrap();
     symlink(&elsewhere, disk.path(key(1))).unwrap();
     symlink(dir.path().join("nowhere"), disk.path(key(2))).unwrap();
@@ -383,7 +401,7 @@ async fn a_link_in_the_place_of_a_log_is_not_followed() {
 async fn a_link_in_the_place_of_a_log_is_not_read() {
     let (dir, disk) = disk();
     let elsewhere = dir.path().join("elsewhere");
-    file::create(&elsewhere, header(10)).unwrap();
+    file::create(&files(), &elsewhere, header(10)).unwrap();
     symlink(&elsewhere, disk.path(key(1))).unwrap();
     assert!(!matches!(disk.read(key(1)).await, Ok(Some(_))));
 }
@@ -423,5 +441,37 @@ async fn an_upload_without_its_header_can_be_created_again() {
         disk.create(key(1), header(10)).await.unwrap();
         assert!(disk.read(key(1)).await.unwrap().is_some(), "{len}");
         disk.remove(key(1)).await.unwrap();
+    }
+}
+
+/// What is flushed together reaches the disk in any order.
+#[test]
+fn a_hole_in_what_was_not_flushed_is_a_torn_tail_and_one_before_a_mark_is_damage() {
+    let received = |start| Entry::Received {
+        start,
+        len: 10,
+        crc: 7,
+        at: Timestamp(2_000),
+    };
+    let last = [Entry::Synced, received(10), received(20)];
+    let bytes_of = |entries: &[Entry], salt: &Salt| {
+        let mut bytes = format::prefix(*salt);
+        let mut ends = Vec::new();
+        for entry in entries {
+            format::push_frame(&mut bytes, salt, 0, entry).unwrap();
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    };
+    let salt = [7; 16];
+    let entries = [&[Entry::Created(header(30)), received(0)], last.as_slice()].concat();
+    let (bytes, ends) = bytes_of(&entries, &salt);
+    for hole in 1..entries.len() {
+        let mut bytes = bytes.clone();
+        bytes[ends[hole - 1]..ends[hole]].fill(0);
+        let parsed = format::parse(&bytes, &salt);
+        let flushed = hole < 2;
+        assert_eq!(parsed.damaged, flushed, "entry {hole}");
+        assert_eq!(parsed.entries, entries[..hole]);
     }
 }

@@ -59,6 +59,9 @@ fn moves_are_those_of_the_diagram() {
 struct Model {
     total: u64,
     held: Vec<Span>,
+    /// Received since the last mark, and still held.
+    unproven: Vec<Span>,
+    proven: bool,
     state: State,
     chunk_size: u64,
     agreed: bool,
@@ -74,6 +77,8 @@ impl Model {
         Self {
             total: header.declaration.total,
             held: Vec::new(),
+            unproven: Vec::new(),
+            proven: true,
             state: Receiving,
             chunk_size: header.limits.chunk_size,
             agreed: false,
@@ -99,6 +104,7 @@ impl Model {
         let may_finish = self.is_complete() && is_arrow(self.state, Finishing);
         match *entry {
             Entry::Created(_) => false,
+            Entry::Synced => true,
             Entry::ChunkSize { bytes } => {
                 self.state == Receiving && self.held.is_empty() && !self.agreed && bytes != 0
             }
@@ -122,24 +128,27 @@ impl Model {
 
     fn take(&mut self, entry: &Entry) {
         self.revision += 1;
+        self.proven &= !entry.is_promise();
         match entry {
             Entry::Created(_) => {}
+            Entry::Synced => (self.unproven, self.proven) = (Vec::new(), true),
             Entry::ChunkSize { bytes } => (self.chunk_size, self.agreed) = (*bytes, true),
             Entry::Received { start, len, at, .. } => {
-                self.held.push(Span {
+                let span = Span {
                     start: *start,
                     len: *len,
-                });
+                };
+                self.held.push(span);
+                self.unproven.push(span);
                 self.last_activity = *at;
             }
             Entry::Withdrawn { start, len, at } => {
-                self.held.retain(|span| {
-                    *span
-                        != Span {
-                            start: *start,
-                            len: *len,
-                        }
-                });
+                let gone = Span {
+                    start: *start,
+                    len: *len,
+                };
+                self.held.retain(|span| *span != gone);
+                self.unproven.retain(|span| *span != gone);
                 (self.state, self.in_handoff, self.ended) = (Receiving, false, None);
                 self.last_activity = *at;
             }
@@ -176,6 +185,8 @@ impl Model {
         assert_eq!(record.in_handoff, self.in_handoff);
         assert_eq!(record.last_activity, self.last_activity);
         assert_eq!(record.ended, self.ended);
+        assert_eq!(record.unproven, self.unproven);
+        assert_eq!(record.is_proven, self.proven);
         assert_eq!(record.is_complete(), self.is_complete());
         let mut held = self.held.clone();
         held.sort_by_key(|span| span.start);

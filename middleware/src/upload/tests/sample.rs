@@ -7,8 +7,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::upload::{
-    Algorithm, Answer, Declaration, Digest, Entry, Failure, FileName, Header, Limits, Owner,
-    SessionId, Timestamp, UploadKey,
+    Algorithm, Answer, Declaration, Digest, Durability, Entry, Failure, FileName, Header, Limits,
+    Owner, SessionId, Timestamp, UploadKey,
 };
 
 /// The id of test upload `number`.
@@ -48,6 +48,7 @@ pub(crate) fn header(total: u64) -> Arc<Header> {
         owner: Owner::default(),
         declaration: declaration(total),
         limits: LIMITS,
+        durability: Durability::Power,
     })
 }
 
@@ -68,6 +69,7 @@ pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
     prop_oneof![
         any_header().prop_map(|header| Entry::Created(Arc::new(header))),
         any::<u64>().prop_map(|bytes| Entry::ChunkSize { bytes }),
+        Just(Entry::Synced),
         (any::<u64>(), any::<u64>(), any::<u32>(), at()).prop_map(|(start, len, crc, at)| {
             Entry::Received {
                 start,
@@ -140,6 +142,7 @@ fn any_header() -> impl Strategy<Value = Header> {
             owner: Owner(owner),
             declaration,
             limits,
+            durability: Durability::Power,
         },
     )
 }

@@ -15,14 +15,18 @@ use tempfile::TempDir;
 
 use super::Local;
 use crate::blob::{Blob, Blobs as _, OnConflict, Publish};
-use crate::pace::Pace;
 use crate::upload::tests::sample::key;
-use crate::upload::{FileName, UploadKey};
+use crate::upload::{Durability, FileName, UploadKey};
+use crate::volume::Volume;
 
 /// Bytes in a directory of their own.
 fn local(inline_max: usize) -> (TempDir, Local) {
     let dir = tempfile::tempdir().unwrap();
-    let local = Local::new(dir.path().to_owned(), Arc::new(Pace::new(inline_max)));
+    let local = Local::new(
+        dir.path().to_owned(),
+        Volume::test(dir.path(), inline_max),
+        Durability::Power,
+    );
     (dir, local)
 }
 

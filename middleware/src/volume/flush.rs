@@ -1,0 +1,228 @@
+//! Flushes that share their way.
+//!
+//! Up to [`WORKERS_MAX`] files are flushed at the same time, which lets the kernel join their
+//! commits. When more wait, everything is flushed at once, where the filesystem offers that: one
+//! call for all of them, a third of the work. Whoever comes while that runs waits for the next round,
+//! because what was written after it began may not be part of it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::contract::{File, Filesystem};
+
+const WORKERS_MAX: usize = 16;
+/// Files that make it worth to flush everything.
+const MANY: usize = 8;
+/// After others were found to write a lot.
+const ONE_BY_ONE: Duration = Duration::from_millis(100);
+
+/// Something to be made durable.
+#[derive(Clone)]
+pub enum Flush {
+    /// The bytes of a file.
+    File(Arc<dyn File>),
+    /// The names in a directory.
+    Dir(Arc<PathBuf>),
+}
+
+impl Flush {
+    fn run(&self, files: &dyn Filesystem) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Dir(dir) => files.flush_dir(dir),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => Arc::ptr_eq(one, other),
+            (Self::Dir(one), Self::Dir(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// Flushes what is asked for.
+pub(super) struct Flusher {
+    files: Arc<dyn Filesystem>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    workers: usize,
+    /// Whether everything is being flushed: those who come now wait for it to end.
+    gathering: bool,
+    /// Until when it is not worth to ask whether everything can be flushed at once.
+    one_by_one_until: Option<Instant>,
+}
+
+struct Waiting {
+    what: Flush,
+    done: Vec<oneshot::Sender<io::Result<()>>>,
+}
+
+impl Waiting {
+    fn answer(self, result: &io::Result<()>) {
+        for done in self.done {
+            // Whoever does not wait any more needs no answer.
+            let _ = done.send(copy(result));
+        }
+    }
+}
+
+/// What a worker does next.
+enum Round {
+    One(Waiting),
+    Many(VecDeque<Waiting>),
+}
+
+impl Flusher {
+    pub(super) fn new(files: Arc<dyn Filesystem>) -> Self {
+        Self {
+            files,
+            queue: Mutex::default(),
+        }
+    }
+
+    /// Flushes one after the other, here.
+    pub(super) fn flush_here(&self, what: &[Flush]) -> io::Result<()> {
+        what.iter()
+            .map(|what| what.run(self.files.as_ref()))
+            .fold(Ok(()), Result::and)
+    }
+
+    pub(super) async fn flush(this: &Arc<Self>, what: Vec<Flush>) -> io::Result<()> {
+        let push = |what| this.lock().push(what);
+        let answers: Vec<_> = what.into_iter().map(push).collect();
+        this.hire();
+        let mut result = Ok(());
+        for answer in answers {
+            let answer = answer.await;
+            result = result.and(answer.unwrap_or_else(|gone| Err(io::Error::other(gone))));
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No code that holds the lock can leave a half-made change behind.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that there are workers for those who wait.
+    fn hire(self: &Arc<Self>) {
+        let hired = self.lock().hire();
+        for _ in 0..hired {
+            let flusher = Arc::clone(self);
+            tokio::task::spawn_blocking(move || flusher.work());
+        }
+    }
+
+    fn work(self: &Arc<Self>) {
+        loop {
+            let round = self.lock().next();
+            match round {
+                None => return,
+                Some(Round::One(waiting)) => {
+                    let result = waiting.what.run(self.files.as_ref());
+                    waiting.answer(&result);
+                }
+                Some(Round::Many(waiting)) => {
+                    let left = self.flush_all(waiting);
+                    self.lock().end_round(left);
+                    self.hire();
+                }
+            }
+        }
+    }
+
+    /// Flushes everything at once; answers those who have to be flushed one by one instead.
+    fn flush_all(&self, all: VecDeque<Waiting>) -> VecDeque<Waiting> {
+        match self.files.flush_all() {
+            // Whose bytes found no room only their own files tell; any other error is about all.
+            Some(result) if !result.as_ref().is_err_and(is_full) => {
+                all.into_iter().for_each(|waiting| waiting.answer(&result));
+                VecDeque::new()
+            }
+            _ => all,
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, what: Flush) -> oneshot::Receiver<io::Result<()>> {
+        let (done, answer) = oneshot::channel();
+        match self.waiting.iter_mut().find(|w| w.what.is_same(&what)) {
+            Some(waiting) => waiting.done.push(done),
+            None => self.waiting.push_back(Waiting {
+                what,
+                done: vec![done],
+            }),
+        }
+        answer
+    }
+
+    /// How many workers are to be started.
+    fn hire(&mut self) -> usize {
+        if self.gathering {
+            return 0;
+        }
+        let hired = self.waiting.len().min(WORKERS_MAX);
+        let hired = hired.saturating_sub(self.workers);
+        self.workers += hired;
+        hired
+    }
+
+    /// What the calling worker does next; it ends when there is nothing.
+    fn next(&mut self) -> Option<Round> {
+        if self.waiting.is_empty() || self.gathering {
+            self.workers -= 1;
+            return None;
+        }
+        let one_by_one = self
+            .one_by_one_until
+            .is_some_and(|until| Instant::now() < until);
+        if self.waiting.len() >= MANY && !one_by_one {
+            self.gathering = true;
+            return Some(Round::Many(std::mem::take(&mut self.waiting)));
+        }
+        self.waiting.pop_front().map(Round::One)
+    }
+
+    /// Ends a round for many, of which `left` could not be flushed together.
+    fn end_round(&mut self, left: VecDeque<Waiting>) {
+        self.gathering = false;
+        if left.is_empty() {
+            return;
+        }
+        self.one_by_one_until = Some(Instant::now() + ONE_BY_ONE);
+        // Entries that came meanwhile stay apart, even for the same file: bytes written since
+        // this round began are theirs.
+        let newer = std::mem::replace(&mut self.waiting, left);
+        self.waiting.extend(newer);
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// The same result for one more of those who asked.
+fn copy(result: &io::Result<()>) -> io::Result<()> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.raw_os_error().map_or_else(
+            || io::Error::new(error.kind(), error.to_string()),
+            io::Error::from_raw_os_error,
+        )),
+    }
+}

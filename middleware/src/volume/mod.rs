@@ -1,0 +1,120 @@
+//! The filesystem that keeps sessions and bytes: what is asked of it, where that runs, and how it
+//! is flushed.
+//!
+//! 1. Everything that touches the state directory goes through a [`Volume`], so that a simulated
+//!    disk can stand in for the real one.
+//! 2. Operations run on the caller's task only while the disk is quick ([`pace`]); flushes never do.
+//! 3. Flushes asked for at the same time are made together ([`flush`]).
+
+mod contract;
+mod flush;
+mod pace;
+mod system;
+mod write_back;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use contract::{File, Filesystem, Open};
+pub use flush::Flush;
+use flush::Flusher;
+pub use pace::Pace;
+pub use system::System;
+
+/// A filesystem in use.
+pub struct Volume {
+    files: Arc<dyn Filesystem>,
+    pace: Pace,
+    flusher: Arc<Flusher>,
+    /// Whether what takes time runs on blocking threads; a simulation runs it where it is.
+    threads: bool,
+}
+
+impl Volume {
+    /// The filesystem of this machine that `dir` is on, for the runtime of the caller.
+    ///
+    /// # Errors
+    /// `dir` cannot be opened.
+    pub fn system(dir: &Path) -> io::Result<Arc<Self>> {
+        let files = Arc::new(System::new(dir)?);
+        Ok(Self::new(files, Pace::for_runtime()))
+    }
+
+    /// The filesystem that `dir` is on, for tests.
+    #[cfg(test)]
+    pub fn test(dir: &Path, inline_max: usize) -> Arc<Self> {
+        #[allow(clippy::unwrap_used, reason = "tests")]
+        let files = System::new(dir).unwrap();
+        Self::new(Arc::new(files), Pace::new(inline_max))
+    }
+
+    /// A volume over `files`, where operations run as `pace` says.
+    #[must_use]
+    pub fn new(files: Arc<dyn Filesystem>, pace: Pace) -> Arc<Self> {
+        Self::build(files, pace, true)
+    }
+
+    /// A volume whose operations all run where they are asked for, one after the other: the
+    /// same order every time.
+    #[cfg(test)]
+    pub fn in_order(files: Arc<dyn Filesystem>) -> Arc<Self> {
+        Self::build(files, Pace::new(usize::MAX), false)
+    }
+
+    fn build(files: Arc<dyn Filesystem>, pace: Pace, threads: bool) -> Arc<Self> {
+        let flusher = Arc::new(Flusher::new(Arc::clone(&files)));
+        Arc::new(Self {
+            files,
+            pace,
+            flusher,
+            threads,
+        })
+    }
+
+    /// Where operations run.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Runs `work` where it may take its time.
+    ///
+    /// # Errors
+    /// Those of `work`, or that it panicked.
+    pub async fn run<T, E>(
+        &self,
+        work: impl FnOnce(&dyn Filesystem) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<io::Error> + Send + 'static,
+    {
+        if !self.threads {
+            return work(self.files.as_ref());
+        }
+        let files = Arc::clone(&self.files);
+        let joined = tokio::task::spawn_blocking(move || work(files.as_ref())).await;
+        joined.unwrap_or_else(|error| Err(io::Error::other(error).into()))
+    }
+
+    /// Makes what was written durable, together with what others ask for at this time.
+    ///
+    /// # Errors
+    /// The first one met. What was to be flushed is then lost, even if a later flush succeeds.
+    pub async fn flush(&self, what: Vec<Flush>) -> io::Result<()> {
+        if self.threads {
+            Flusher::flush(&self.flusher, what).await
+        } else {
+            self.flusher.flush_here(&what)
+        }
+    }
+}
+
+impl fmt::Debug for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Volume")
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,70 @@
+//! What only Linux offers around flushing. Elsewhere every file is flushed by itself.
+
+use std::fs::File;
+use std::io;
+
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(not(target_os = "linux"))]
+use other as platform;
+pub(super) use platform::{dirty_bytes, flush_filesystem, forget, start};
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::os::fd::AsRawFd as _;
+
+    use super::{File, io};
+
+    /// Bytes of the whole machine that wait to be written, as the kernel estimates them.
+    pub(in super::super) fn dirty_bytes() -> Option<u64> {
+        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let kib = |name: &str| -> Option<u64> {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim_end_matches("kB").trim().parse().ok()
+        };
+        Some((kib("Dirty:")? + kib("Writeback:")?) << 10)
+    }
+
+    /// Flushes the whole filesystem of `file`. Before Linux 5.8 it did not answer errors, but
+    /// those versions are out of care.
+    pub(in super::super) fn flush_filesystem(file: &File) -> Option<io::Result<()>> {
+        Some(rustix::fs::syncfs(file).map_err(io::Error::from))
+    }
+
+    /// Drops what is cached of a file and not dirty.
+    pub(in super::super) fn forget(file: &File) {
+        // A hint: without it the cache answers, as it always does.
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
+    /// Starts writing dirty pages of a range.
+    #[expect(unsafe_code, reason = "no crate wraps sync_file_range")]
+    pub(in super::super) fn start(file: &File, offset: u64, len: u64) {
+        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
+            return;
+        };
+        // SAFETY: the descriptor is open for as long as `file` is borrowed, and the call takes
+        // numbers only: no memory of ours is read or written.
+        // What it answers is not needed: an error in writing is told by the flush that follows.
+        unsafe {
+            libc::sync_file_range(file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod other {
+    use super::{File, io};
+
+    pub(in super::super) fn dirty_bytes() -> Option<u64> {
+        None
+    }
+
+    pub(in super::super) fn flush_filesystem(_: &File) -> Option<io::Result<()>> {
+        None
+    }
+
+    pub(in super::super) fn forget(_: &File) {}
+
+    pub(in super::super) fn start(_: &File, _: u64, _: u64) {}
+}
