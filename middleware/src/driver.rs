@@ -79,7 +79,7 @@ impl Driver {
         let mut swept = tokio::time::Instant::now();
         loop {
             tokio::time::sleep(every.min(CLOSE_IDLE_EVERY)).await;
-            engine.close_idle();
+            engine.close_idle().await;
             let count = engine.sessions();
             if std::mem::replace(&mut told, count) != count {
                 tracing::info!("Active upload sessions: {count}");

@@ -81,7 +81,6 @@ fn echoes_the_durability_in_force() {
 }
 
 #[test]
-#[ignore = "durability = \"power\" has no effect yet"]
 fn promises_to_survive_a_power_cut_unless_told_otherwise() {
     let server = Server::start("");
     assert_eq!(

@@ -98,11 +98,14 @@ impl Engine {
     }
 
     /// Starts no more hand-offs and waits for the running ones, and for chunks whose last byte
-    /// has arrived.
+    /// has arrived; notes what the next process need not check.
     pub async fn drain(&self) {
         self.draining.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        for active in self.table.all() {
+            active.mark().await;
+        }
     }
 
     fn deadlines(&self) -> Deadlines {

@@ -2,6 +2,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::active::Active;
 use super::deliver::Deliver;
 use super::{Engine, Refusal};
 use crate::admission::Request;
@@ -83,11 +84,17 @@ impl Engine {
     }
 
     /// Closes the files of uploads that nobody uses.
-    pub fn close_idle(&self) {
-        self.table.close_idle(|active| {
+    pub async fn close_idle(&self) {
+        let is_idle = |active: &Active| {
             let inner = active.lock();
             inner.used.elapsed() >= IDLE && inner.claims.is_empty() && inner.finisher.is_none()
-        });
+        };
+        for active in self.table.all() {
+            if is_idle(&active) {
+                active.mark().await;
+            }
+        }
+        self.table.close_idle(is_idle);
     }
 
     /// Removes what has expired.

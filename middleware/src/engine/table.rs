@@ -48,6 +48,15 @@ impl Table {
         unused
     }
 
+    /// The uploads that are open.
+    pub(super) fn all(&self) -> Vec<Arc<Active>> {
+        let slots = self.lock();
+        slots
+            .values()
+            .filter_map(|slot| slot.get().cloned())
+            .collect()
+    }
+
     /// Closes every upload that nobody uses and `is_idle` lets go.
     pub(super) fn close_idle(&self, is_idle: impl Fn(&Active) -> bool) {
         self.lock()

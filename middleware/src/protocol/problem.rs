@@ -172,14 +172,14 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let problem = |code, detail: &str| Self::new(code, detail);
-        match refusal {
+        let told = match refusal {
             Refusal::NoSession => problem(
                 Code::NO_SESSION,
                 "The session is unknown, expired, or malformed; create a new one.",
             ),
             Refusal::Cancelled => problem(Code::CANCELLED, "Create a new session to start again."),
             Refusal::Finishing => {
-                problem(Code::FINISHING, "All bytes are here; ask for the status.").retry_after(1)
+                problem(Code::FINISHING, "All bytes are here; ask for the status.")
             }
             Refusal::Completed => problem(Code::COMPLETED, "The file has been delivered."),
             Refusal::ChunkRange { total_chunks } => {
@@ -201,8 +201,7 @@ impl From<Refusal> for Problem {
             Refusal::Superseded => problem(
                 Code::SUPERSEDED,
                 "Nothing of this request was kept; the newer request decides.",
-            )
-            .retry_after(1),
+            ),
             Refusal::StateLost => problem(
                 Code::STATE_LOST,
                 "What was stored about this upload is damaged; create a new session.",
@@ -214,11 +213,8 @@ impl From<Refusal> for Problem {
             Refusal::TooManySessions => problem(
                 Code::TOO_MANY_SESSIONS,
                 "Finish or cancel other uploads, or try again later.",
-            )
-            .retry_after(60),
-            Refusal::NoSpace => {
-                problem(Code::NO_SPACE, "Nothing of this request was kept.").retry_after(60)
-            }
+            ),
+            Refusal::NoSpace => problem(Code::NO_SPACE, "Nothing of this request was kept."),
             Refusal::IdempotencyMismatch => problem(
                 Code::IDEMPOTENCY_MISMATCH,
                 "An earlier request used this Idempotency-Key with another declaration.",
@@ -230,16 +226,30 @@ impl From<Refusal> for Problem {
             Refusal::Busy => problem(
                 Code::BUSY,
                 "Another request for these bytes is still running.",
-            )
-            .retry_after(2),
+            ),
             Refusal::Unavailable => problem(
                 Code::STORE_UNAVAILABLE,
                 "The server's disk failed; nothing that was acknowledged is given up.",
-            )
-            .retry_after(30),
-            Refusal::Draining => problem(Code::DRAINING, "Try again in a moment.").retry_after(5),
+            ),
+            Refusal::Draining => problem(Code::DRAINING, "Try again in a moment."),
             Refusal::Internal => problem(Code::INTERNAL, "The cause is in the server's log."),
+        };
+        match seconds_until_retry(refusal) {
+            Some(seconds) => told.retry_after(seconds),
+            None => told,
         }
+    }
+}
+
+/// When it is worth to try again, where it is.
+fn seconds_until_retry(refusal: Refusal) -> Option<u64> {
+    match refusal {
+        Refusal::Finishing | Refusal::Superseded => Some(1),
+        Refusal::Busy => Some(2),
+        Refusal::Draining => Some(5),
+        Refusal::Unavailable => Some(30),
+        Refusal::TooManySessions | Refusal::NoSpace => Some(60),
+        _ => None,
     }
 }
 

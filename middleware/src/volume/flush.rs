@@ -61,6 +61,7 @@ struct Queue {
     gathering: bool,
     /// Until when it is not worth to ask whether everything can be flushed at once.
     one_by_one_until: Option<Instant>,
+    busy_until: Option<Instant>,
 }
 
 struct Waiting {
@@ -173,7 +174,8 @@ impl Queue {
         if self.gathering {
             return 0;
         }
-        let hired = self.waiting.len().min(WORKERS_MAX);
+        let max = if self.is_busy() { 1 } else { WORKERS_MAX };
+        let hired = self.waiting.len().min(max);
         let hired = hired.saturating_sub(self.workers);
         self.workers += hired;
         hired
@@ -188,11 +190,19 @@ impl Queue {
         let one_by_one = self
             .one_by_one_until
             .is_some_and(|until| Instant::now() < until);
-        if self.waiting.len() >= MANY && !one_by_one {
+        let many = if self.is_busy() { 2 } else { MANY };
+        if self.waiting.len() >= many && !one_by_one {
+            if self.waiting.len() >= MANY {
+                self.busy_until = Some(Instant::now() + ONE_BY_ONE);
+            }
             self.gathering = true;
             return Some(Round::Many(std::mem::take(&mut self.waiting)));
         }
         self.waiting.pop_front().map(Round::One)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Ends a round for many, of which `left` could not be flushed together.
@@ -201,6 +211,7 @@ impl Queue {
         if left.is_empty() {
             return;
         }
+        self.busy_until = None;
         self.one_by_one_until = Some(Instant::now() + ONE_BY_ONE);
         // Entries that came meanwhile stay apart, even for the same file: bytes written since
         // this round began are theirs.

@@ -87,18 +87,15 @@ fn it_sets_the_defaults_but_for_the_marked_lines() {
         .collect();
     assert_eq!(marked, ["security.schemes", "security.protect"]);
     assert_eq!(differing, marked);
-    // A key that has a default is set, so that the default can be read there. One default depends
-    // on the machine, one would be a promise that is not kept yet.
+    // A key that has a default is set, so that the default can be read there; one default depends
+    // on the machine.
     let defaulted: BTreeSet<_> = keys()
         .iter()
         .filter(|key| key.show(&defaults).is_some())
         .map(|key| key.path)
         .collect();
     let missing: Vec<_> = defaulted.difference(&paths(&set)).copied().collect();
-    assert_eq!(
-        missing,
-        ["security.keys", "uploads.durability", "workers.max_workers"]
-    );
+    assert_eq!(missing, ["security.keys", "workers.max_workers"]);
 }
 
 #[test]

@@ -196,7 +196,7 @@ async fn files_nobody_uses_are_closed_and_opened_again() {
         let rig = Rig::new(kind);
         let id = rig.nearly(3 * CHUNK).await;
         let is_open = || rig.engine.table.peek(id.key()).is_some();
-        rig.engine.close_idle();
+        rig.engine.close_idle().await;
         assert!(is_open(), "{kind:?}: used a moment ago");
         let (client, request) = rig.request(&id, 2);
         client.send(b"xxxx");
@@ -206,15 +206,15 @@ async fn files_nobody_uses_are_closed_and_opened_again() {
             let mut client = client;
             client.gave(1).await;
             active.lock().used = long_ago;
-            rig.engine.close_idle();
+            rig.engine.close_idle().await;
             assert!(is_open(), "{kind:?}: somebody writes");
             client.break_off();
             request.await.unwrap().unwrap_err();
             active.lock().used = long_ago;
-            rig.engine.close_idle();
+            rig.engine.close_idle().await;
             assert!(is_open(), "{kind:?}: this test uses it");
         }
-        rig.engine.close_idle();
+        rig.engine.close_idle().await;
         assert!(!is_open(), "{kind:?}");
         rig.send(&id, 2, &chunk(3 * CHUNK, 2)).await.unwrap();
         assert_eq!(rig.handler.calls()[0].bytes, content(3 * CHUNK));
@@ -230,7 +230,7 @@ async fn an_upload_that_rests_between_attempts_stays_open() {
     rig.send_only(&id).await.unwrap();
     let long_ago = Instant::now().checked_sub(MINUTE).unwrap();
     rig.engine.active(id.key()).await.unwrap().lock().used = long_ago;
-    rig.engine.close_idle();
+    rig.engine.close_idle().await;
     assert!(rig.engine.table.peek(id.key()).is_some());
     rig.handler.called(4).await;
     rig.settled(&id).await;
