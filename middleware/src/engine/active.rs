@@ -40,6 +40,15 @@ struct OpenLog {
     log: Box<dyn Log>,
     /// The revision up to which it is known to be flushed.
     flushed: u64,
+    /// Whether the bytes behind all entries are known to be flushed.
+    proven: bool,
+}
+
+impl OpenLog {
+    /// Whether a mark says something that is true and new.
+    fn is_mark_due(&self, record: &Record) -> bool {
+        self.proven && self.flushed == record.revision && !record.is_proven
+    }
 }
 
 /// What requests of one upload share.
@@ -54,6 +63,7 @@ impl Active {
     pub(super) fn new(key: UploadKey, opened: Opened, latch: Arc<Latch>) -> Self {
         let log = OpenLog {
             flushed: opened.record.revision,
+            proven: opened.record.is_proven,
             log: opened.log,
         };
         let inherited = Mutex::new(opened.record.ranges.clone());
@@ -123,15 +133,17 @@ impl Active {
         checks.into_iter().map(|check| check.and(added)).collect()
     }
 
+    /// Takes note that what an earlier process left was found to be flushed.
+    pub(super) async fn proven(&self) {
+        self.log.lock().await.proven = true;
+        self.mark().await;
+    }
+
     /// Notes that all there is was flushed, so that nobody has to find out again; what cannot be
     /// noted is found out.
     pub(super) async fn mark(&self) {
         let mut log = self.log.lock().await;
-        let due = {
-            let record = &self.lock().record;
-            !record.is_proven && log.flushed == record.revision
-        };
-        if due {
+        if log.is_mark_due(&self.lock().record) {
             let _ = self.add(&mut log, Vec::new()).await;
         }
     }
@@ -151,7 +163,7 @@ impl Active {
         let (revision, entries, flushes) = {
             let record = &self.lock().record;
             let power = record.header.durability == Durability::Power;
-            let mark = power && !record.is_proven && log.flushed == record.revision;
+            let mark = power && log.is_mark_due(record);
             let flushes = power && entries.iter().any(Entry::is_promise);
             let marked = mark.then_some(Entry::Synced).into_iter();
             let entries: Vec<_> = marked.chain(entries).collect();

@@ -27,7 +27,7 @@ impl Engine {
                 self.withdraw_unless_intact(active, span).await?;
             }
         }
-        active.mark().await;
+        active.proven().await;
         Ok(())
     }
 

@@ -172,11 +172,7 @@ impl Entry {
     pub fn is_promise(&self) -> bool {
         !matches!(
             self,
-            Self::Created(_)
-                | Self::ChunkSize { .. }
-                | Self::Withdrawn { .. }
-                | Self::Synced
-                | Self::Sealed { .. }
+            Self::Created(_) | Self::ChunkSize { .. } | Self::Synced | Self::Sealed { .. }
         )
     }
 }

@@ -56,7 +56,9 @@ pub(super) struct Flusher {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
+    /// Workers there are, and those of them that have not come to the queue yet.
     workers: usize,
+    coming: usize,
     /// Whether everything is being flushed: those who come now wait for it to end.
     gathering: bool,
     /// Until when it is not worth to ask whether everything can be flushed at once.
@@ -126,6 +128,7 @@ impl Flusher {
     }
 
     fn work(self: &Arc<Self>) {
+        self.lock().coming -= 1;
         loop {
             let round = self.lock().next();
             match round {
@@ -135,23 +138,11 @@ impl Flusher {
                     waiting.answer(&result);
                 }
                 Some(Round::Many(waiting)) => {
-                    let left = self.flush_all(waiting);
+                    let left = answer_all(waiting, self.files.flush_all());
                     self.lock().end_round(left);
                     self.hire();
                 }
             }
-        }
-    }
-
-    /// Flushes everything at once; answers those who have to be flushed one by one instead.
-    fn flush_all(&self, all: VecDeque<Waiting>) -> VecDeque<Waiting> {
-        match self.files.flush_all() {
-            // Whose bytes found no room only their own files tell; any other error is about all.
-            Some(result) if !result.as_ref().is_err_and(is_full) => {
-                all.into_iter().for_each(|waiting| waiting.answer(&result));
-                VecDeque::new()
-            }
-            _ => all,
         }
     }
 }
@@ -175,9 +166,10 @@ impl Queue {
             return 0;
         }
         let max = if self.is_busy() { 1 } else { WORKERS_MAX };
-        let hired = self.waiting.len().min(max);
-        let hired = hired.saturating_sub(self.workers);
+        let wanted = self.waiting.len().saturating_sub(self.coming);
+        let hired = wanted.min(max.saturating_sub(self.workers));
         self.workers += hired;
+        self.coming += hired;
         hired
     }
 
@@ -220,6 +212,19 @@ impl Queue {
     }
 }
 
+/// Tells everybody how flushing everything went; answers those who have to be flushed one by one
+/// instead.
+fn answer_all(all: VecDeque<Waiting>, result: Option<io::Result<()>>) -> VecDeque<Waiting> {
+    match result {
+        // Whose bytes found no room only their own files tell; any other error is about all.
+        Some(result) if !result.as_ref().is_err_and(is_full) => {
+            all.into_iter().for_each(|waiting| waiting.answer(&result));
+            VecDeque::new()
+        }
+        _ => all,
+    }
+}
+
 fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -237,3 +242,7 @@ fn copy(result: &io::Result<()>) -> io::Result<()> {
         )),
     }
 }
+
+#[cfg(test)]
+#[path = "tests/flush.rs"]
+mod tests;

@@ -16,6 +16,8 @@ const OTHERS_MAX: u64 = 64 << 20;
 pub struct System {
     /// Opened before anything is written: `syncfs` tells a descriptor of errors since then.
     root: StdFile,
+    /// Whether flushing everything needs one more flush of a file behind it.
+    leaves_cache: bool,
 }
 
 impl System {
@@ -24,9 +26,9 @@ impl System {
     /// # Errors
     /// `dir` cannot be opened.
     pub fn new(dir: &Path) -> io::Result<Self> {
-        Ok(Self {
-            root: StdFile::open(dir)?,
-        })
+        let root = StdFile::open(dir)?;
+        let leaves_cache = write_back::leaves_cache(&root);
+        Ok(Self { root, leaves_cache })
     }
 }
 
@@ -79,7 +81,14 @@ impl Filesystem for System {
 
     fn flush_all(&self) -> Option<io::Result<()>> {
         let is_quiet = write_back::dirty_bytes().is_some_and(|bytes| bytes < OTHERS_MAX);
-        is_quiet.then(|| write_back::flush_filesystem(&self.root))?
+        if !is_quiet {
+            return None;
+        }
+        let flushed = write_back::flush_filesystem(&self.root)?;
+        Some(match flushed {
+            Ok(()) if self.leaves_cache => self.root.sync_data(),
+            flushed => flushed,
+        })
     }
 
     fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {

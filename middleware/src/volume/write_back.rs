@@ -7,11 +7,12 @@ use std::io;
 use linux as platform;
 #[cfg(not(target_os = "linux"))]
 use other as platform;
-pub(super) use platform::{dirty_bytes, flush_filesystem, forget, start};
+pub(super) use platform::{dirty_bytes, flush_filesystem, forget, leaves_cache, start};
 
 #[cfg(target_os = "linux")]
 mod linux {
     use std::os::fd::AsRawFd as _;
+    use std::path::Path;
 
     use super::{File, io};
 
@@ -29,6 +30,25 @@ mod linux {
     /// those versions are out of care.
     pub(in super::super) fn flush_filesystem(file: &File) -> Option<io::Result<()>> {
         Some(rustix::fs::syncfs(file).map_err(io::Error::from))
+    }
+
+    /// Whether flushing the filesystem of `file` can leave metadata in the cache of the disk: ext4
+    /// without a journal writes it after it has told the disk to empty its cache.
+    pub(in super::super) fn leaves_cache(file: &File) -> bool {
+        let Ok(stat) = rustix::fs::fstat(file) else {
+            return false;
+        };
+        let (major, minor) = (
+            rustix::fs::major(stat.st_dev),
+            rustix::fs::minor(stat.st_dev),
+        );
+        let device = std::fs::canonicalize(format!("/sys/dev/block/{major}:{minor}"));
+        let name = device
+            .ok()
+            .and_then(|path| path.file_name().map(ToOwned::to_owned));
+        let task = name.map(|name| Path::new("/sys/fs/ext4").join(name).join("journal_task"));
+        let task = task.and_then(|path| std::fs::read_to_string(path).ok());
+        task.is_some_and(|task| task.trim() == "<none>")
     }
 
     /// Drops what is cached of a file and not dirty.
@@ -62,6 +82,10 @@ mod other {
 
     pub(in super::super) fn flush_filesystem(_: &File) -> Option<io::Result<()>> {
         None
+    }
+
+    pub(in super::super) fn leaves_cache(_: &File) -> bool {
+        false
     }
 
     pub(in super::super) fn forget(_: &File) {}
