@@ -3,7 +3,8 @@
 //! Everything here stands outside the server: a raw HTTP/1.1 client that can misbehave
 //! ([`http`]), the real server program as a child process ([`server`]), an app of ours in
 //! this process whose handler the test writes ([`app`], [`script`]), and the same app in a
-//! process that may be killed ([`process`]).
+//! process that may be killed ([`process`]). [`torture`] is a program of its own that breaks the
+//! server in every way its promise speaks of.
 //!
 //! 1. What is expected comes from the wire specification, never from the implementation.
 //! 2. Nothing sleeps to let something happen: [`wait::eventually`] polls with a deadline.
@@ -20,6 +21,7 @@ pub mod multipart;
 pub mod process;
 pub mod script;
 pub mod server;
+pub mod torture;
 pub mod tree;
 pub mod upload;
 pub mod wait;

@@ -252,15 +252,23 @@ fn command(work: &Path, config: &Path) -> Command {
 }
 
 /// The release program: `STEADFAST_SERVER_BIN`, or built once by this process.
-fn program() -> &'static Path {
+///
+/// # Panics
+/// When it cannot be built.
+pub fn program() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| match std::env::var_os("STEADFAST_SERVER_BIN") {
         Some(named) => PathBuf::from(named),
-        None => build(),
+        None => build("steadfast-server", "steadfast-server"),
     })
 }
 
-fn build() -> PathBuf {
+/// Builds a release program of the workspace and says where it is.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn build(package: &str, program: &str) -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace);
@@ -268,7 +276,9 @@ fn build() -> PathBuf {
         "build",
         "--release",
         "-p",
-        "steadfast-server",
+        package,
+        "--bin",
+        program,
         "--message-format=json",
     ]);
     let output = command.output().expect("cargo runs");
@@ -280,15 +290,19 @@ fn build() -> PathBuf {
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
     let found = lines.lines().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let program = message["executable"].as_str()?;
-        (message["target"]["name"] == "steadfast-server").then(|| PathBuf::from(program))
+        let path = message["executable"].as_str()?;
+        (message["target"]["name"] == program).then(|| PathBuf::from(path))
     });
     found.expect("cargo names the program")
 }
 
 /// An address whose port lies below the range that outgoing connections use, so that no
 /// client of another test can sit on it while a server restarts.
-fn free_address() -> SocketAddr {
+///
+/// # Panics
+/// Never: a process id has a remainder.
+#[must_use]
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = u16::try_from(std::process::id() % 9_000).expect("below 9000");
     loop {
