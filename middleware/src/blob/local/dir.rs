@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// What tells a directory of ours.
 const LOCK: &str = "lock";
-const TRY_EVERY: Duration = Duration::from_millis(100);
+const TRY_EVERY: Duration = Duration::from_millis(5);
 
 /// The directory of one process: mode 0700, locked for as long as this value lives.
 #[derive(Debug)]
