@@ -117,7 +117,13 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for line in ["--seed", "--seed x", "--profile slow", "--env A", "--what 1"] {
+        for line in [
+            "--seed",
+            "--seed x",
+            "--profile slow",
+            "--env A",
+            "--what 1",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

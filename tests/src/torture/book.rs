@@ -189,7 +189,13 @@ impl Book {
     }
 
     /// Notes the answer to a chunk, none if there came none; true when it was a 2xx.
-    pub fn put(&mut self, number: usize, chunk: usize, how: How, answer: Option<&Response>) -> bool {
+    pub fn put(
+        &mut self,
+        number: usize,
+        chunk: usize,
+        how: How,
+        answer: Option<&Response>,
+    ) -> bool {
         let upload = &mut self.uploads[number];
         if let Some(busy) = upload.busy.get_mut(&chunk) {
             *busy = busy.saturating_sub(1);
@@ -217,7 +223,11 @@ impl Book {
             }
             _ => {}
         }
-        let expected: &[u16] = if how == How::Spoilt { &[400] } else { &[200, 202] };
+        let expected: &[u16] = if how == How::Spoilt {
+            &[400]
+        } else {
+            &[200, 202]
+        };
         self.count(response, expected);
         taken
     }

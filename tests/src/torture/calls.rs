@@ -174,7 +174,9 @@ fn wrong(call: &Call, upload: &Known) -> Option<Finding> {
             len,
             ..
         }) => (*sha256 != upload.sha256 || given != name).then(|| {
-            Finding::Phantom(format!("{name}: the handler saw {len} other bytes, {given}"))
+            Finding::Phantom(format!(
+                "{name}: the handler saw {len} other bytes, {given}"
+            ))
         }),
     }
 }

@@ -211,7 +211,12 @@ impl Lane {
         let mut found = Vec::new();
         let mut asked = 0;
         // Uploads that ended long ago are asked for at the end of the lane.
-        for upload in book.uploads.iter_mut().rev().filter(|upload| upload.is_known()) {
+        for upload in book
+            .uploads
+            .iter_mut()
+            .rev()
+            .filter(|upload| upload.is_known())
+        {
             let is_over = upload.done_at.is_some();
             if is_over && asked >= REPLAYS {
                 continue;

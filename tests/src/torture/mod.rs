@@ -16,6 +16,8 @@ pub mod args;
 pub mod book;
 pub mod calls;
 pub mod context;
+pub mod disk;
+pub mod double;
 pub mod finding;
 pub mod instance;
 pub mod kill;
@@ -25,9 +27,11 @@ pub mod ledger;
 pub mod load;
 pub mod oracle;
 pub mod plan;
+pub mod power;
 pub mod report;
 pub mod rng;
 pub mod settle;
+pub mod shutdown;
 pub mod wire;
 
 use std::io::Write as _;
@@ -42,7 +46,11 @@ use report::Report;
 pub type Tier = fn(&Context) -> Report;
 
 /// All tiers, by name.
-pub const TIERS: &[(&str, Tier)] = &[("kill", kill::run)];
+pub const TIERS: &[(&str, Tier)] = &[
+    ("kill", kill::run),
+    ("power", power::run),
+    ("double", double::run),
+];
 
 /// Runs what the command line asks for; fails when a bound was missed.
 #[must_use]

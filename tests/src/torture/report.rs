@@ -10,8 +10,8 @@ use super::finding::Finding;
 /// A server that was killed answers again within this time.
 const RESTART_MAX: Duration = Duration::from_secs(5);
 
-/// Findings that are printed.
-const SHOWN: usize = 12;
+/// Findings of each kind that are printed.
+const SHOWN: usize = 5;
 
 /// What came of a tier.
 #[derive(Debug, Clone, Default)]
@@ -110,7 +110,11 @@ impl Report {
             self.cycles,
             size(self.acked_bytes),
             self.acked_chunks,
-            if self.durability.is_empty() { "-" } else { &self.durability },
+            if self.durability.is_empty() {
+                "-"
+            } else {
+                &self.durability
+            },
             self.count("lost"),
             self.count("phantom"),
             self.count("double"),
@@ -134,11 +138,14 @@ impl Report {
         for (name, items) in parts.iter().filter(|(_, items)| !items.is_empty()) {
             let _ = writeln!(text, "    {name}: {}", items.join(", "));
         }
-        for found in self.found.iter().take(SHOWN) {
-            let _ = writeln!(text, "    {}: {}", found.kind(), found.text());
-        }
-        if self.found.len() > SHOWN {
-            let _ = writeln!(text, "    and {} more", self.found.len() - SHOWN);
+        for kind in ["lost", "phantom", "double", "odd"] {
+            let of_kind = self.found.iter().filter(|found| found.kind() == kind);
+            for found in of_kind.take(SHOWN) {
+                let _ = writeln!(text, "    {kind}: {}", found.text());
+            }
+            if let more @ 1.. = self.count(kind).saturating_sub(SHOWN) {
+                let _ = writeln!(text, "    {kind}: and {more} more");
+            }
         }
         if self.restart(99) > RESTART_MAX {
             let _ = writeln!(text, "    restarts may take {RESTART_MAX:?}");
@@ -176,7 +183,12 @@ mod tests {
     #[test]
     fn any_finding_fails_a_tier() {
         assert!(good().passed());
-        for found in [Finding::Lost, Finding::Phantom, Finding::Double, Finding::Odd] {
+        for found in [
+            Finding::Lost,
+            Finding::Phantom,
+            Finding::Double,
+            Finding::Odd,
+        ] {
             let mut report = good();
             report.found.push(found("x".to_owned()));
             assert!(!report.passed());
@@ -201,7 +213,14 @@ mod tests {
         let mut report = good();
         report.found.push(Finding::Lost("chunk 3".to_owned()));
         let text = report.text("kill", 77, Duration::from_secs(1));
-        for part in ["2 cycles", "lost 1", "phantom 0", "double 0", "seed 77", "chunk 3"] {
+        for part in [
+            "2 cycles",
+            "lost 1",
+            "phantom 0",
+            "double 0",
+            "seed 77",
+            "chunk 3",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

@@ -69,7 +69,9 @@ impl Lane {
             if begun.elapsed() > FINISH_MAX {
                 return Err(last);
             }
-            let response = wire.ask(&wire::status(&id)).map_err(|error| error.to_string())?;
+            let response = wire
+                .ask(&wire::status(&id))
+                .map_err(|error| error.to_string())?;
             let view = View::read(&response);
             last = format!("{} {} {:?}", view.status, view.state, view.missing);
             let missing = {
@@ -90,8 +92,7 @@ impl Lane {
                 load::open(&self.book).uploads[number].offered.insert(chunk);
                 let request = wire::chunk(&id, chunk, plan.bytes(chunk));
                 let response = wire.ask(&request).map_err(|error| error.to_string())?;
-                let taken =
-                    load::open(&self.book).put(number, chunk, How::Whole, Some(&response));
+                let taken = load::open(&self.book).put(number, chunk, How::Whole, Some(&response));
                 if !taken {
                     last = format!("chunk {chunk}: {} {}", response.status, response.code());
                 }
@@ -123,8 +124,15 @@ impl Lane {
         // Judged again at the next settling, with all calls: what is known is not news then.
         found.retain(|finding| !book.found.contains(finding));
         book.found.extend(found);
-        let again = calls.len() - calls.iter().map(|call| &call.key).collect::<Keys<'_>>().len();
-        self.report.notes.insert("calls made again after a crash".to_owned(), again as u64);
+        let again = calls.len()
+            - calls
+                .iter()
+                .map(|call| &call.key)
+                .collect::<Keys<'_>>()
+                .len();
+        self.report
+            .notes
+            .insert("calls made again after a crash".to_owned(), again as u64);
     }
 
     fn verify_files(&mut self) {
@@ -197,8 +205,18 @@ impl Lane {
         let state = tree::list(&self.state_dir).into_iter();
         let state = state.filter(|entry| !known(&entry.path));
         let beside = tree::list(self.root.path()).into_iter().filter(|entry| {
-            let first = entry.path.iter().next().unwrap_or_default().to_string_lossy();
-            let inside = entry.path.iter().nth(1).unwrap_or_default().to_string_lossy();
+            let first = entry
+                .path
+                .iter()
+                .next()
+                .unwrap_or_default()
+                .to_string_lossy();
+            let inside = entry
+                .path
+                .iter()
+                .nth(1)
+                .unwrap_or_default()
+                .to_string_lossy();
             match first.as_ref() {
                 "cwd" => !["", "config.toml", "uploads"].contains(&inside.as_ref()),
                 other => !["state", "calls", "disk", "image", "trace"].contains(&other),
