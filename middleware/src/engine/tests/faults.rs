@@ -170,6 +170,14 @@ impl Store for FaultyStore {
     fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, StoreError>> {
         self.inner.list()
     }
+
+    fn delivering(&self) -> BoxFuture<'_, Result<Vec<UploadKey>, StoreError>> {
+        self.inner.delivering()
+    }
+
+    fn delivered(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.delivered(key)
+    }
 }
 
 struct FaultyLog {
