@@ -41,15 +41,15 @@ impl Engine {
     }
 
     async fn find_or_make(&self, create: &Create) -> Result<View, Refusal> {
-        if !create.idempotent {
-            return self.make(create).await;
+        // Repeated requests at the same time are answered one after the other, and what looks like
+        // the rest of a create is not cleared away meanwhile.
+        let _alone = self.creates.turn(create.id.key()).await;
+        if create.idempotent
+            && let Some(view) = self.existing(create).await?
+        {
+            return Ok(view);
         }
-        // Repeated requests at the same time are answered one after the other.
-        let _alone = self.creates.lock().await;
-        match self.existing(create).await? {
-            Some(view) => Ok(view),
-            None => self.make(create).await,
-        }
+        self.make(create).await
     }
 
     async fn make(&self, create: &Create) -> Result<View, Refusal> {
@@ -59,7 +59,7 @@ impl Engine {
         let mut stored = self.store.create(key, Arc::clone(&header)).await;
         if create.idempotent && matches!(stored, Err(StoreError::Exists)) {
             // What an earlier request with this key made has expired.
-            self.remove_expired(key, self.clock.now()).await?;
+            self.remove_expired(key).await?;
             self.reserve(create).await?;
             stored = self.store.create(key, Arc::clone(&header)).await;
             if matches!(stored, Err(StoreError::Exists)) {
@@ -73,6 +73,7 @@ impl Engine {
         }
         tracing::info!(%key, bytes = create.declaration.total, "upload created");
         let record = Record::new(header);
+        self.note(key, &record);
         Ok(View::new(key, &record, &self.deadlines(), self.clock.now()))
     }
 
@@ -81,6 +82,14 @@ impl Engine {
         let view = match self.status(create.id.key()).await {
             Ok((view, _)) => view,
             Err(Refusal::NoSession) => return Ok(None),
+            // Its client is to begin anew, and this is how: the key it sends must not be spoilt
+            // for as long as the log is kept.
+            Err(Refusal::StateLost) => {
+                let key = create.id.key();
+                let dropped = self.drop_bytes(key).await;
+                dropped.map_err(|error| super::receive::io_refusal(key, &error))?;
+                return Ok(None);
+            }
             Err(refusal) => return Err(refusal),
         };
         let same = same_file(&view.header.declaration, &create.declaration)
@@ -119,7 +128,7 @@ impl Engine {
             key: create.id.key(),
             owner: &create.owner,
             bytes: create.declaration.total,
-            now: self.clock.now(),
+            now: self.clock.read().steady,
         };
         self.budget
             .reserve(&request, &allowance)
