@@ -23,7 +23,7 @@ impl Engine {
         if self.draining.is_cancelled() {
             return Err(Refusal::Draining);
         }
-        let bytes_max = self.config.server.max_upload_size;
+        let bytes_max = self.bytes_max();
         if create.declaration.total > bytes_max {
             return Err(Refusal::TooLarge { bytes_max });
         }
@@ -38,6 +38,15 @@ impl Engine {
             view = self.finish_empty(view.key, &deliver).await?;
         }
         Ok(Created { id, view })
+    }
+
+    /// The largest file there can ever be room for.
+    fn bytes_max(&self) -> u64 {
+        let bytes_max = self.config.server.max_upload_size;
+        match self.config.uploads.max_reserved_per_owner {
+            0 => bytes_max,
+            of_owner => bytes_max.min(of_owner),
+        }
     }
 
     async fn find_or_make(&self, create: &Create) -> Result<View, Refusal> {
@@ -121,6 +130,7 @@ impl Engine {
         let allowance = Allowance {
             sessions: self.config.uploads.max_sessions,
             sessions_per_owner: self.config.uploads.max_sessions_per_owner,
+            reserved_per_owner: self.config.uploads.max_reserved_per_owner,
             free_space,
             keep_free: self.config.uploads.min_free_space,
         };
@@ -133,7 +143,7 @@ impl Engine {
         self.budget
             .reserve(&request, &allowance)
             .map_err(|full| match full {
-                Full::Sessions => Refusal::TooManySessions,
+                Full::Sessions | Full::Owner => Refusal::TooManySessions,
                 Full::Space => Refusal::NoSpace,
             })
     }

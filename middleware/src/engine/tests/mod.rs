@@ -8,6 +8,7 @@
 mod append;
 mod cancel;
 mod clock;
+mod counting;
 mod create;
 mod expiry;
 mod faults;

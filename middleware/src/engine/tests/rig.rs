@@ -321,6 +321,17 @@ impl Rig {
         self.engine.let_go(active);
     }
 
+    /// Waits until no finisher of the upload is at work, though one may wait for its time.
+    pub(super) async fn settled_or_resting(&self, id: &SessionId) {
+        if let Some(active) = self.engine.table.peek(id.key()) {
+            let settled = crate::engine::claim::wait_until(&active, |inner| {
+                inner.finisher.as_ref().is_none_or(|f| f.rests())
+            });
+            settled.await;
+            self.engine.let_go(active);
+        }
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         self.dir.path().to_owned()
     }
