@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Request;
 use http_body::Body;
+use tokio::task::JoinSet;
 use tower_service::Service;
 
 use bytes::Bytes;
@@ -18,6 +19,9 @@ use crate::layer::Shared;
 const SWEEP_EVERY_MIN: Duration = Duration::from_secs(1);
 const SWEEP_EVERY_MAX: Duration = Duration::from_secs(60);
 const CLOSE_IDLE_EVERY: Duration = Duration::from_secs(10);
+/// After a panic; doubles up to [`PAUSE_MAX`].
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// The background work of a layer, as one future with an owner: spawn [`Driver::run`].
 ///
@@ -59,36 +63,8 @@ impl Driver {
 
     /// Does the background work; never ends by itself.
     pub async fn run(self) {
-        let engine = &self.shared.engine;
-        let waiting = engine.recover(self.deliver.as_ref()).await;
-        match (waiting, &self.deliver) {
-            (0, _) => {}
-            (_, Some(_)) => tracing::info!(waiting, "finished uploads are handed over"),
-            (_, None) => tracing::warn!(
-                waiting,
-                "finished uploads wait for their clients, because Driver::deliver_through was not called"
-            ),
-        }
-        if let Err(error) = engine.remove_orphans().await {
-            tracing::warn!(%error, "bytes that belong to no upload may stay behind");
-        }
-        let uploads = &self.shared.config.uploads;
-        let soonest = uploads.max_resumable_age.min(uploads.result_retention);
-        let every = (soonest / 4).clamp(SWEEP_EVERY_MIN, SWEEP_EVERY_MAX);
-        let mut told = 0;
-        let mut swept = tokio::time::Instant::now();
-        loop {
-            tokio::time::sleep(every.min(CLOSE_IDLE_EVERY)).await;
-            engine.close_idle().await;
-            let count = engine.sessions();
-            if std::mem::replace(&mut told, count) != count {
-                tracing::info!("Active upload sessions: {count}");
-            }
-            if swept.elapsed() >= every {
-                engine.sweep().await;
-                swept = tokio::time::Instant::now();
-            }
-        }
+        let work = || background(Arc::clone(&self.shared), self.deliver.clone());
+        kept_up(work).await;
     }
 
     /// A future that starts no more hand-offs and ends when the running ones, and chunks whose
@@ -173,6 +149,63 @@ impl Driver {
     }
 }
 
+/// Does `work` anew whenever it panics, after a while: nobody may notice for weeks that nothing
+/// expires any more.
+async fn kept_up<F>(work: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut pause = PAUSE_FIRST;
+    loop {
+        // A set ends its tasks when it is dropped, and so with this future.
+        let mut task = JoinSet::new();
+        task.spawn(work());
+        let Some(Err(_)) = task.join_next().await else {
+            return;
+        };
+        tracing::error!(?pause, "the background work panicked; it is begun anew");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+async fn background(shared: Arc<Shared>, deliver: Option<Arc<dyn Deliver>>) {
+    let engine = &shared.engine;
+    let waiting = engine.recover(deliver.as_ref()).await;
+    match (waiting, &deliver) {
+        (0, _) => {}
+        (_, Some(_)) => tracing::info!(waiting, "finished uploads are handed over"),
+        (_, None) => tracing::warn!(
+            waiting,
+            "finished uploads wait for their clients, because Driver::deliver_through was not called"
+        ),
+    }
+    if let Err(error) = engine.remove_orphans().await {
+        tracing::warn!(%error, "bytes that belong to no upload may stay behind");
+    }
+    let uploads = &shared.config.uploads;
+    let soonest = uploads.max_resumable_age.min(uploads.result_retention);
+    let every = (soonest / 4).clamp(SWEEP_EVERY_MIN, SWEEP_EVERY_MAX);
+    let (mut told, mut told_lost) = (0, 0);
+    let mut swept = tokio::time::Instant::now();
+    loop {
+        tokio::time::sleep(every.min(CLOSE_IDLE_EVERY)).await;
+        engine.close_idle().await;
+        let count = engine.sessions();
+        if std::mem::replace(&mut told, count) != count {
+            tracing::info!("Active upload sessions: {count}");
+        }
+        let lost = engine.lost();
+        if std::mem::replace(&mut told_lost, lost) != lost {
+            tracing::warn!("Uploads that were lost since the start: {lost}");
+        }
+        if swept.elapsed() >= every {
+            engine.sweep().await;
+            swept = tokio::time::Instant::now();
+        }
+    }
+}
+
 fn durability(level: Durability) -> &'static str {
     match level {
         Durability::Power => {
@@ -200,5 +233,44 @@ fn delivery(delivery: &config::Delivery) -> String {
 impl std::fmt::Debug for Driver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_panics_is_begun_anew() {
+        let begun = tokio::time::Instant::now();
+        let times = Arc::<AtomicU32>::default();
+        kept_up(|| {
+            let times = Arc::clone(&times);
+            async move {
+                let time = times.fetch_add(1, Ordering::Relaxed);
+                assert!(time >= 3, "as it is");
+            }
+        })
+        .await;
+        assert_eq!(times.load(Ordering::Relaxed), 4);
+        assert_eq!(begun.elapsed(), Duration::from_secs(1 + 2 + 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_with_its_owner() {
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let work = || {
+            let sender = sender.clone();
+            async move {
+                let _ = sender.send(());
+                std::future::pending().await
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), kept_up(work)).await;
+        drop(sender);
+        assert_eq!(receiver.recv().await, Some(()));
+        assert_eq!(receiver.recv().await, None, "it is gone");
     }
 }

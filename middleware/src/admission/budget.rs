@@ -1,5 +1,5 @@
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::upload::{Owner, Timestamp, UploadKey};
@@ -15,6 +15,8 @@ pub struct Allowance {
     pub sessions: usize,
     /// Unfinished uploads of one owner; 0 = any number.
     pub sessions_per_owner: usize,
+    /// Bytes that one owner's uploads may expect; 0 = any number.
+    pub reserved_per_owner: u64,
     /// Free space in bytes, as far as it is known.
     pub free_space: Option<u64>,
     /// Bytes of it that stay free.
@@ -30,7 +32,7 @@ pub struct Request<'a> {
     pub owner: &'a Owner,
     /// Bytes it will bring.
     pub bytes: u64,
-    /// Now.
+    /// Now, by a clock that never goes back.
     pub now: Timestamp,
 }
 
@@ -39,112 +41,217 @@ pub struct Request<'a> {
 pub enum Full {
     /// Too many unfinished uploads, of all or of this owner.
     Sessions,
+    /// Too many bytes that this owner's uploads expect.
+    Owner,
     /// Too little free space.
     Space,
 }
 
 /// Counts unfinished uploads and the bytes they still expect.
+///
+/// Sums are kept, not computed: a create takes the same time whether there are ten uploads or a
+/// hundred thousand.
 #[derive(Debug, Default)]
-pub struct Budget {
-    uploads: Mutex<HashMap<UploadKey, Reserved>>,
+pub struct Budget(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    uploads: HashMap<UploadKey, Reserved>,
+    owners: HashMap<Arc<Owner>, Share>,
+    /// The uploads that hold space, the one that was active longest ago first.
+    holding: BTreeSet<(Timestamp, UploadKey)>,
+    /// What those expect, in bytes.
+    expected: u128,
 }
 
 #[derive(Debug)]
 struct Reserved {
-    owner: Owner,
+    owner: Arc<Owner>,
     bytes: u64,
     active: Timestamp,
 }
 
+/// What the uploads of one owner take.
+#[derive(Debug, Default)]
+struct Share {
+    sessions: usize,
+    /// Bytes that those of them expect that hold space.
+    expected: u128,
+}
+
 impl Budget {
-    /// Counts an upload in if there is room for it.
+    /// Counts an upload in if there is room for it. Where it is counted already it is counted
+    /// anew.
     ///
     /// # Errors
-    /// [`Full`] says what there is too little of; nothing is counted then.
+    /// [`Full`] says what there is too little of; nothing is changed then.
     pub fn reserve(&self, request: &Request<'_>, allowance: &Allowance) -> Result<(), Full> {
-        let mut uploads = self.lock();
-        let of_owner = |reserved: &&Reserved| reserved.owner == *request.owner;
-        let full = |limit: usize, count: usize| limit > 0 && count >= limit;
-        if full(allowance.sessions, uploads.len())
-            || (allowance.sessions_per_owner > 0
-                && full(
-                    allowance.sessions_per_owner,
-                    uploads.values().filter(of_owner).count(),
-                ))
-        {
-            return Err(Full::Sessions);
+        let mut counts = self.lock();
+        counts.lapse(request.now);
+        let before = counts.remove(request.key);
+        let verdict = counts.check(request, allowance);
+        match (verdict, before) {
+            (Ok(()), _) => counts.insert(request.key, Reserved::of(request)),
+            (Err(_), Some(before)) => counts.insert(request.key, before),
+            (Err(_), None) => {}
         }
-        if let Some(free) = allowance.free_space {
-            let expected = expected(&uploads, request.now);
-            let usable = free
-                .saturating_sub(allowance.keep_free)
-                .saturating_sub(expected);
-            if request.bytes > usable {
-                return Err(Full::Space);
-            }
-        }
-        let owner = request.owner.clone();
-        uploads.insert(
-            request.key,
-            Reserved {
-                owner,
-                bytes: request.bytes,
-                active: request.now,
-            },
-        );
-        Ok(())
+        verdict
     }
 
     /// Counts an upload in of which nothing is known yet, whatever room there is; it may be
     /// released or updated from now on. Changes nothing where it is counted already.
     pub fn admit(&self, key: UploadKey, now: Timestamp) {
-        let unknown = Reserved {
-            owner: Owner::default(),
-            bytes: 0,
-            active: now,
-        };
-        self.lock().entry(key).or_insert(unknown);
+        let mut counts = self.lock();
+        if !counts.uploads.contains_key(&key) {
+            let owner = &Owner::default();
+            let unknown = Request {
+                key,
+                owner,
+                bytes: 0,
+                now,
+            };
+            counts.insert(key, Reserved::of(&unknown));
+        }
     }
 
     /// Notes what has become known of an upload that is still counted.
     pub fn describe(&self, request: &Request<'_>) {
-        if let Some(reserved) = self.lock().get_mut(&request.key) {
-            *reserved = Reserved {
-                owner: request.owner.clone(),
-                bytes: request.bytes,
-                active: request.now,
-            };
+        let mut counts = self.lock();
+        if counts.remove(request.key).is_some() {
+            counts.insert(request.key, Reserved::of(request));
         }
     }
 
     /// Notes that an upload received bytes and expects `remaining` more.
     pub fn update(&self, key: UploadKey, remaining: u64, now: Timestamp) {
-        if let Some(reserved) = self.lock().get_mut(&key) {
-            reserved.bytes = remaining;
-            reserved.active = now;
+        let mut counts = self.lock();
+        if let Some(reserved) = counts.remove(key) {
+            let (bytes, active) = (remaining, now);
+            counts.insert(
+                key,
+                Reserved {
+                    bytes,
+                    active,
+                    ..reserved
+                },
+            );
         }
     }
 
     /// Counts an upload out.
     pub fn release(&self, key: UploadKey) {
-        self.lock().remove(&key);
+        self.lock().remove(key);
     }
 
     /// Number of unfinished uploads.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.lock().len()
+        self.lock().uploads.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<UploadKey, Reserved>> {
+    /// Bytes that the uploads of `owner` expect, or those of all.
+    #[cfg(test)]
+    pub fn expected(&self, owner: Option<&Owner>, now: Timestamp) -> u128 {
+        let mut counts = self.lock();
+        counts.lapse(now);
+        match owner {
+            Some(owner) => counts.owners.get(owner).map_or(0, |share| share.expected),
+            None => counts.expected,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
         // No code that holds the lock can leave a half-made change behind.
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn expected(uploads: &HashMap<UploadKey, Reserved>, now: Timestamp) -> u64 {
-    let active = uploads
-        .values()
-        .filter(|reserved| now.since(reserved.active) < RESERVED_FOR);
-    active.fold(0, |sum, reserved| sum.saturating_add(reserved.bytes))
+impl Reserved {
+    fn of(request: &Request<'_>) -> Self {
+        Self {
+            owner: Arc::new(request.owner.clone()),
+            bytes: request.bytes,
+            active: request.now,
+        }
+    }
+}
+
+impl Counts {
+    fn check(&self, request: &Request<'_>, allowance: &Allowance) -> Result<(), Full> {
+        let full = |limit: usize, count: usize| limit > 0 && count >= limit;
+        let none = Share::default();
+        let share = self.owners.get(request.owner).unwrap_or(&none);
+        if full(allowance.sessions, self.uploads.len())
+            || full(allowance.sessions_per_owner, share.sessions)
+        {
+            return Err(Full::Sessions);
+        }
+        let bytes = u128::from(request.bytes);
+        let of_owner = u128::from(allowance.reserved_per_owner);
+        if of_owner > 0 && share.expected + bytes > of_owner {
+            return Err(Full::Owner);
+        }
+        let usable = allowance
+            .free_space
+            .map(|free| u128::from(free.saturating_sub(allowance.keep_free)));
+        if usable.is_some_and(|usable| bytes > usable.saturating_sub(self.expected)) {
+            return Err(Full::Space);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, key: UploadKey, mut reserved: Reserved) {
+        // One name for all uploads of an owner.
+        match self.owners.get_key_value(&reserved.owner) {
+            Some((owner, _)) => reserved.owner = Arc::clone(owner),
+            None => {
+                let owner = Arc::clone(&reserved.owner);
+                self.owners.insert(owner, Share::default());
+            }
+        }
+        let share = self.owners.entry(Arc::clone(&reserved.owner)).or_default();
+        share.sessions += 1;
+        // Whoever expects nothing needs no place in the queue.
+        if reserved.bytes > 0 && self.holding.insert((reserved.active, key)) {
+            self.expected += u128::from(reserved.bytes);
+            share.expected += u128::from(reserved.bytes);
+        }
+        self.uploads.insert(key, reserved);
+    }
+
+    fn remove(&mut self, key: UploadKey) -> Option<Reserved> {
+        let reserved = self.uploads.remove(&key)?;
+        self.let_go(key, reserved.active, reserved.bytes, &reserved.owner);
+        if let Some(share) = self.owners.get_mut(&reserved.owner) {
+            share.sessions -= 1;
+            if share.sessions == 0 {
+                self.owners.remove(&reserved.owner);
+            }
+        }
+        Some(reserved)
+    }
+
+    /// Lets those go that were active too long ago.
+    fn lapse(&mut self, now: Timestamp) {
+        while let Some(&(active, key)) = self.holding.first() {
+            if now.since(active) < RESERVED_FOR {
+                return;
+            }
+            let upload = self.uploads.get(&key);
+            match upload.map(|upload| (upload.bytes, Arc::clone(&upload.owner))) {
+                Some((bytes, owner)) => self.let_go(key, active, bytes, &owner),
+                None => drop(self.holding.pop_first()),
+            }
+        }
+    }
+
+    /// Takes back the space of an upload, if it holds any.
+    fn let_go(&mut self, key: UploadKey, active: Timestamp, bytes: u64, owner: &Owner) {
+        if self.holding.remove(&(active, key)) {
+            self.expected -= u128::from(bytes);
+            if let Some(share) = self.owners.get_mut(owner) {
+                share.expected -= u128::from(bytes);
+            }
+        }
+    }
 }

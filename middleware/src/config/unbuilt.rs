@@ -15,7 +15,6 @@ const REFUSED: &[(&str, &str)] = &[
         "server.tls_client_ca",
         "clients would not be asked for a certificate",
     ),
-    ("uploads.max_reserved_per_owner", "nobody would be limited"),
     ("security.sign_chunks", "chunks would be taken unsigned"),
     ("security.allow", "nobody would be kept out"),
     ("security.deny", "nobody would be kept out"),

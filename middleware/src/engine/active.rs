@@ -254,12 +254,20 @@ impl Active {
         }
     }
 
-    /// Makes the upload unusable, before its files go.
-    pub(super) async fn retire(&self) {
+    /// Makes the upload unusable, before its files go, if `may_go`; whether it did. Nobody enters
+    /// and no entry is added in between.
+    pub(super) async fn retire_if(&self, may_go: impl FnOnce(&Inner) -> bool) -> bool {
         let _no_entry_meanwhile = self.log.lock().await;
-        self.gone.store(true, Ordering::Relaxed);
-        self.lock().claims.stop_all();
+        {
+            let inner = self.lock();
+            if !may_go(&inner) {
+                return false;
+            }
+            self.gone.store(true, Ordering::Relaxed);
+            inner.claims.stop_all();
+        }
         self.changed.notify_waiters();
+        true
     }
 }
 

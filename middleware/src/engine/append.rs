@@ -50,8 +50,8 @@ impl Engine {
     /// Opens an upload that has not expired.
     pub(super) async fn live(&self, key: crate::upload::UploadKey) -> Result<Arc<Active>, Refusal> {
         let active = self.active(key).await?;
-        let expires = self.deadlines().expiry(&active.lock().record);
-        if expires <= self.clock.now() {
+        let deadlines = self.deadlines();
+        if deadlines.has_expired(&active.lock().record) {
             Err(Refusal::NoSession)
         } else {
             Ok(active)

@@ -115,14 +115,11 @@ impl Engine {
     }
 
     fn note_progress(&self, active: &Active) {
-        let (remaining, at) = {
-            let inner = active.lock();
-            let record = &inner.record;
-            (
-                record.header.declaration.total - record.ranges.bytes(),
-                record.last_activity,
-            )
+        let remaining = {
+            let record = &active.lock().record;
+            record.header.declaration.total - record.ranges.bytes()
         };
-        self.budget.update(active.key, remaining, at);
+        let now = self.clock.read().steady;
+        self.budget.update(active.key, remaining, now);
     }
 }

@@ -23,7 +23,7 @@ impl Engine {
         if self.draining.is_cancelled() {
             return Err(Refusal::Draining);
         }
-        let bytes_max = self.config.server.max_upload_size;
+        let bytes_max = self.bytes_max();
         if create.declaration.total > bytes_max {
             return Err(Refusal::TooLarge { bytes_max });
         }
@@ -40,16 +40,25 @@ impl Engine {
         Ok(Created { id, view })
     }
 
+    /// The largest file there can ever be room for.
+    fn bytes_max(&self) -> u64 {
+        let bytes_max = self.config.server.max_upload_size;
+        match self.config.uploads.max_reserved_per_owner {
+            0 => bytes_max,
+            of_owner => bytes_max.min(of_owner),
+        }
+    }
+
     async fn find_or_make(&self, create: &Create) -> Result<View, Refusal> {
-        if !create.idempotent {
-            return self.make(create).await;
+        // Repeated requests at the same time are answered one after the other, and what looks like
+        // the rest of a create is not cleared away meanwhile.
+        let _alone = self.creates.turn(create.id.key()).await;
+        if create.idempotent
+            && let Some(view) = self.existing(create).await?
+        {
+            return Ok(view);
         }
-        // Repeated requests at the same time are answered one after the other.
-        let _alone = self.creates.lock().await;
-        match self.existing(create).await? {
-            Some(view) => Ok(view),
-            None => self.make(create).await,
-        }
+        self.make(create).await
     }
 
     async fn make(&self, create: &Create) -> Result<View, Refusal> {
@@ -59,7 +68,7 @@ impl Engine {
         let mut stored = self.store.create(key, Arc::clone(&header)).await;
         if create.idempotent && matches!(stored, Err(StoreError::Exists)) {
             // What an earlier request with this key made has expired.
-            self.remove_expired(key, self.clock.now()).await?;
+            self.remove_expired(key).await?;
             self.reserve(create).await?;
             stored = self.store.create(key, Arc::clone(&header)).await;
             if matches!(stored, Err(StoreError::Exists)) {
@@ -73,6 +82,7 @@ impl Engine {
         }
         tracing::info!(%key, bytes = create.declaration.total, "upload created");
         let record = Record::new(header);
+        self.note(key, &record);
         Ok(View::new(key, &record, &self.deadlines(), self.clock.now()))
     }
 
@@ -81,6 +91,14 @@ impl Engine {
         let view = match self.status(create.id.key()).await {
             Ok((view, _)) => view,
             Err(Refusal::NoSession) => return Ok(None),
+            // Its client is to begin anew, and this is how: the key it sends must not be spoilt
+            // for as long as the log is kept.
+            Err(Refusal::StateLost) => {
+                let key = create.id.key();
+                let dropped = self.drop_bytes(key).await;
+                dropped.map_err(|error| super::receive::io_refusal(key, &error))?;
+                return Ok(None);
+            }
             Err(refusal) => return Err(refusal),
         };
         let same = same_file(&view.header.declaration, &create.declaration)
@@ -112,6 +130,7 @@ impl Engine {
         let allowance = Allowance {
             sessions: self.config.uploads.max_sessions,
             sessions_per_owner: self.config.uploads.max_sessions_per_owner,
+            reserved_per_owner: self.config.uploads.max_reserved_per_owner,
             free_space,
             keep_free: self.config.uploads.min_free_space,
         };
@@ -119,12 +138,12 @@ impl Engine {
             key: create.id.key(),
             owner: &create.owner,
             bytes: create.declaration.total,
-            now: self.clock.now(),
+            now: self.clock.read().steady,
         };
         self.budget
             .reserve(&request, &allowance)
             .map_err(|full| match full {
-                Full::Sessions => Refusal::TooManySessions,
+                Full::Sessions | Full::Owner => Refusal::TooManySessions,
                 Full::Space => Refusal::NoSpace,
             })
     }

@@ -18,6 +18,11 @@ pub(super) struct Finisher {
 }
 
 impl Finisher {
+    #[cfg(test)]
+    pub(super) fn rests(&self) -> bool {
+        self.rest.is_some()
+    }
+
     /// Ends the wait for the next attempt; whether there was one.
     pub(super) fn wake(&mut self) -> bool {
         self.rest.take().map(|rest| rest.cancel()).is_some()

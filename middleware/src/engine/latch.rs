@@ -63,6 +63,8 @@ impl Latch {
                 tracing::error!(%key, error = source, "the upload is lost");
                 Refusal::StateLost
             }
+            // That was told when it was put aside.
+            StoreError::Lost => Refusal::StateLost,
             _ => {
                 tracing::error!(%key, error = source, "the upload cannot go on");
                 Refusal::Internal

@@ -21,16 +21,21 @@ mod commit;
 mod create;
 mod deliver;
 mod finish;
+mod known;
 mod latch;
 mod prove;
 mod receive;
+mod recover;
 mod status;
+mod steps;
 mod sweep;
 mod table;
+mod turns;
 mod verify;
 mod view;
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -57,8 +62,12 @@ pub struct Engine {
     table: table::Table,
     /// Work that goes on when its request has ended.
     tasks: TaskTracker,
-    /// Held while a create that may be a repeated one looks for the first.
-    creates: tokio::sync::Mutex<()>,
+    known: known::Known,
+    scanned: Mutex<Option<recover::Scanned>>,
+    /// Uploads that were found to be lost.
+    lost: AtomicU64,
+    /// Had by whoever makes an upload, or removes one that may be made anew.
+    creates: turns::Turns,
     deliveries: Semaphore,
     draining: CancellationToken,
     latch: Arc<latch::Latch>,
@@ -82,7 +91,10 @@ impl Engine {
             blobs,
             clock,
             budget: Budget::default(),
-            creates: tokio::sync::Mutex::default(),
+            known: known::Known::default(),
+            scanned: Mutex::default(),
+            lost: AtomicU64::new(0),
+            creates: turns::Turns::default(),
             table: table::Table::default(),
             tasks: TaskTracker::new(),
             draining,
@@ -110,7 +122,10 @@ impl Engine {
 
     fn deadlines(&self) -> Deadlines {
         let uploads = &self.config.uploads;
+        let clock = self.clock.read();
         Deadlines {
+            now: clock.now,
+            since: clock.since,
             unfinished: uploads.max_resumable_age,
             first_byte: uploads.first_byte_timeout,
             finished: uploads.result_retention,

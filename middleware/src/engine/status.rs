@@ -1,5 +1,7 @@
+use std::sync::atomic::Ordering;
+
 use super::{Engine, Gaps, Refusal, View};
-use crate::upload::{Record, UploadKey};
+use crate::upload::UploadKey;
 
 /// Most ranges of missing chunks in one answer.
 const RANGES_MAX: usize = 1_000;
@@ -11,6 +13,12 @@ impl Engine {
         self.budget.sessions()
     }
 
+    /// Number of uploads that this process found to be lost.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// How an upload stands, and what is missing of it. Starts nothing.
     ///
     /// # Errors
@@ -18,17 +26,17 @@ impl Engine {
     pub async fn status(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
         // Opening makes durable what is told here.
         let active = self.active(key).await?;
-        let seen = self.look(key, &active.lock().record);
+        let deadlines = self.deadlines();
+        let seen = {
+            let record = &active.lock().record;
+            let view = View::new(key, record, &deadlines, deadlines.now);
+            (view, Gaps::new(record, RANGES_MAX))
+        };
         self.let_go(active);
-        if seen.0.expires <= self.clock.now() {
+        if seen.0.expires <= deadlines.now {
             Err(Refusal::NoSession)
         } else {
             Ok(seen)
         }
-    }
-
-    fn look(&self, key: UploadKey, record: &Record) -> (View, Gaps) {
-        let view = View::new(key, record, &self.deadlines(), self.clock.now());
-        (view, Gaps::new(record, RANGES_MAX))
     }
 }

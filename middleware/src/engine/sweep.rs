@@ -1,88 +1,31 @@
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::active::Active;
-use super::deliver::Deliver;
+use super::known::Stage;
+use super::steps::Steps;
 use super::{Engine, Refusal};
-use crate::admission::Request;
-use crate::store::Listed;
+use crate::config;
+use crate::store::StoreError;
 use crate::upload::{Record, Timestamp, UploadKey};
 
 /// An upload is closed when nobody has asked for it for this long.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// When something is tried again that the filesystem refused.
+const RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// What became of an upload that may have expired.
+enum Looked {
+    /// It was removed, or has time.
+    Settled,
+    /// Its log cannot be trusted.
+    Damaged,
+}
+
 impl Engine {
-    /// Removes bytes of which no session is left: those of sessions that lived in the memory of
-    /// an earlier process.
-    pub async fn remove_orphans(&self) -> io::Result<()> {
-        for key in self.blobs.list().await? {
-            // A log that cannot be read is not an absent one.
-            if let Ok(None) = self.store.read(key).await {
-                self.blobs.remove(key).await?;
-                tracing::info!(%key, "removed bytes that belong to no upload");
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts the uploads an earlier process left behind, and hands over those that wait for it
-    /// where `deliver` says to whom. Answers how many wait.
-    pub async fn recover(self: &Arc<Self>, deliver: Option<&Arc<dyn Deliver>>) -> usize {
-        let mut waiting = 0;
-        for upload in self.listed().await {
-            // Counted before it is read: whoever ends it meanwhile counts it out.
-            self.budget.admit(upload.key, self.clock.now());
-            let record = match self.store.read(upload.key).await {
-                Ok(Some(record)) => record,
-                Ok(None) => {
-                    self.budget.release(upload.key);
-                    continue;
-                }
-                // It stays counted: it takes room.
-                Err(error) => {
-                    self.refusal(upload.key, &error);
-                    continue;
-                }
-            };
-            self.describe(upload.key, &record);
-            if !self.is_due(&record) {
-                continue;
-            }
-            waiting += 1;
-            if let Some(deliver) = deliver
-                && let Ok(active) = self.live(upload.key).await
-            {
-                self.start_finisher(&active, deliver);
-            }
-        }
-        waiting
-    }
-
-    async fn listed(&self) -> Vec<Listed> {
-        self.store.list().await.unwrap_or_else(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "cannot list uploads"
-            );
-            Vec::new()
-        })
-    }
-
-    fn describe(&self, key: UploadKey, record: &Record) {
-        if record.ended.is_some() {
-            self.budget.release(key);
-            return;
-        }
-        let declaration = &record.header.declaration;
-        self.budget.describe(&Request {
-            key,
-            owner: &record.header.owner,
-            bytes: declaration.total - record.ranges.bytes(),
-            now: record.last_activity,
-        });
-    }
-
     /// Closes the files of uploads that nobody uses.
     pub async fn close_idle(&self) {
         let is_idle = |active: &Active| {
@@ -97,61 +40,128 @@ impl Engine {
         self.table.close_idle(is_idle);
     }
 
-    /// Removes what has expired.
-    pub async fn sweep(&self) {
-        let listed = self.listed().await;
-        let now = self.clock.now();
-        let uploads = &self.config.uploads;
-        let soonest = uploads
-            .max_resumable_age
-            .min(uploads.result_retention)
-            .min(uploads.first_byte_timeout);
-        // Nothing expires sooner after its last entry.
-        for upload in listed
-            .iter()
-            .filter(|upload| upload.changed.after(soonest) <= now)
-        {
-            // A repeated create makes the upload anew when it has expired.
-            let _alone = self.creates.lock().await;
-            if let Err(refusal) = self.remove_expired(upload.key, now).await {
-                tracing::warn!(key = %upload.key, ?refusal, "an expired upload stays behind");
+    /// Removes what has expired, at an even pace.
+    pub async fn sweep(self: &Arc<Self>) {
+        if self.latch.is_shut() {
+            return;
+        }
+        self.scan_if_due().await;
+        let mut steps = Steps::default();
+        for key in self.known.due(self.clock.now()) {
+            self.expire(key).await;
+            steps.log(0).await;
+        }
+    }
+
+    /// Removes an upload if it has expired and nobody writes or makes it.
+    pub(super) async fn expire(&self, key: UploadKey) {
+        let _alone = self.creates.turn(key).await;
+        if let Err(refusal) = self.remove_expired(key).await {
+            tracing::warn!(%key, ?refusal, "an expired upload stays behind");
+            self.look_again(key);
+        }
+    }
+
+    /// The same for whoever has the turn to make this upload.
+    pub(super) async fn remove_expired(&self, key: UploadKey) -> Result<(), Refusal> {
+        let looked = self.table.unopened(key, || self.remove_unopened(key)).await;
+        match looked {
+            Ok(Ok(Looked::Settled)) => Ok(()),
+            Ok(Ok(Looked::Damaged)) => {
+                // Opening it puts it aside and says so.
+                drop(self.active(key).await);
+                Ok(())
+            }
+            Ok(Err(refusal)) => Err(refusal),
+            Err(active) => self.remove_opened(&active).await,
+        }
+    }
+
+    /// Looks at an upload that nobody has open, and nobody can open meanwhile.
+    async fn remove_unopened(&self, key: UploadKey) -> Result<Looked, Refusal> {
+        match self.store.read(key).await {
+            Ok(Some(record)) => {
+                if !self.deadlines().has_expired(&record) {
+                    self.note(key, &record);
+                    return Ok(Looked::Settled);
+                }
+            }
+            Ok(None) => {
+                tracing::info!(%key, "removing what a create that was cut short left");
+                return self.remove(key).await.map(|()| Looked::Settled);
+            }
+            Err(StoreError::Lost) if !self.lost_has_expired(key) => return Ok(Looked::Settled),
+            Err(StoreError::Lost) => {}
+            Err(StoreError::Damaged(_)) => return Ok(Looked::Damaged),
+            Err(error) => return Err(self.refusal(key, &error)),
+        }
+        tracing::info!(%key, "upload expired");
+        self.remove(key).await.map(|()| Looked::Settled)
+    }
+
+    async fn remove_opened(&self, active: &Active) -> Result<(), Refusal> {
+        let deadlines = self.deadlines();
+        let retired = active.retire_if(|inner| {
+            let idle = inner.claims.is_empty() && inner.finisher.is_none();
+            idle && deadlines.has_expired(&inner.record)
+        });
+        if !retired.await {
+            self.note(active.key, &active.lock().record);
+            return Ok(());
+        }
+        tracing::info!(key = %active.key, "upload expired");
+        // As long as it is held here nobody opens it anew.
+        self.remove(active.key).await
+    }
+
+    /// Data first, log last: a crash in between leaves an upload that has expired.
+    async fn remove(&self, key: UploadKey) -> Result<(), Refusal> {
+        let removed = self.drop_bytes(key).await;
+        removed.map_err(|error| super::receive::io_refusal(key, &error))?;
+        let removed = self.store.remove(key).await;
+        removed.map_err(|error| self.refusal(key, &error))?;
+        self.known.forget(key);
+        self.budget.release(key);
+        Ok(())
+    }
+
+    /// Removes the bytes of an upload, and what stands for them where store mode puts files.
+    pub(super) async fn drop_bytes(&self, key: UploadKey) -> io::Result<()> {
+        let delivery = &self.config.delivery;
+        match delivery.mode {
+            config::Mode::Handler => self.blobs.remove(key).await,
+            config::Mode::Store => {
+                let dir = delivery.storage_path.clone();
+                self.blobs.settle(key, dir).await
             }
         }
     }
 
-    /// Removes an upload if it has expired by `now` and nobody writes it.
-    pub(super) async fn remove_expired(
-        &self,
-        key: UploadKey,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        let is_expired = |record: &Record| self.deadlines().expiry(record) <= now;
-        let read = self.store.read(key).await;
-        match read.map_err(|error| self.refusal(key, &error))? {
-            Some(record) if !is_expired(&record) => return Ok(()),
-            _ => {}
-        }
-        // Whoever opens it meanwhile keeps it: only an upload nobody writes is removed.
-        if let Ok(active) = self.active(key).await {
-            let busy = {
-                let inner = active.lock();
-                !inner.claims.is_empty()
-                    || inner.finisher.as_ref().is_some()
-                    || !is_expired(&inner.record)
-            };
-            if busy {
-                return Ok(());
-            }
-            active.retire().await;
-        }
+    /// Notes when an upload expires.
+    pub(super) fn note(&self, key: UploadKey, record: &Record) {
+        let due = self.deadlines().expiry(record);
+        self.known.note(key, due, Stage::of(record));
+    }
+
+    /// Notes that an upload is lost: it is not waited for any more.
+    pub(super) fn note_lost(&self, key: UploadKey) {
         self.budget.release(key);
-        let removed = self.blobs.remove(key).await;
-        removed.map_err(|error| super::receive::io_refusal(key, &error))?;
-        self.store
-            .remove(key)
-            .await
-            .map_err(|error| self.refusal(key, &error))?;
-        tracing::info!(%key, "upload expired");
-        Ok(())
+        let deadlines = self.deadlines();
+        let due = deadlines.end(deadlines.now, deadlines.unfinished);
+        self.known.note(key, due, Stage::Lost);
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lost_has_expired(&self, key: UploadKey) -> bool {
+        let deadlines = self.deadlines();
+        let earliest = deadlines.end(Timestamp(0), deadlines.unfinished);
+        earliest <= deadlines.now && self.known.is_due(key, deadlines.now)
+    }
+
+    /// Leaves an upload alone for a while: the filesystem refused.
+    pub(super) fn look_again(&self, key: UploadKey) {
+        let stage = self.known.stage(key).unwrap_or(Stage::Unfinished);
+        let due = self.clock.now().after(RETRY_AFTER);
+        self.known.note(key, due, stage);
     }
 }

@@ -57,6 +57,23 @@ impl Table {
             .collect()
     }
 
+    /// Runs `work` while nobody has the upload open and nobody can open it: whoever wants to waits
+    /// for its end, as for another opening. Answers the upload where somebody has it open.
+    pub(super) async fn unopened<T>(
+        &self,
+        key: UploadKey,
+        work: impl AsyncFnOnce() -> T,
+    ) -> Result<T, Arc<Active>> {
+        let slot = self.slot(key);
+        let opened = slot.get_or_try_init(|| async { Err(work().await) });
+        let result = match opened.await.cloned() {
+            Ok(active) => Err(active),
+            Err(done) => Ok(done),
+        };
+        self.close(key, slot);
+        result
+    }
+
     /// Closes every upload that nobody uses and `is_idle` lets go.
     pub(super) fn close_idle(&self, is_idle: impl Fn(&Active) -> bool) {
         self.lock()
@@ -102,7 +119,15 @@ impl Engine {
     /// Ends the use of an upload. One that has ended is closed with its last user: nobody is
     /// expected to ask for it again soon.
     pub(super) fn let_go(&self, active: Arc<Active>) {
-        let (key, ended) = (active.key, active.lock().record.ended.is_some());
+        let key = active.key;
+        let ended = {
+            let record = &active.lock().record;
+            let ended = record.ended.is_some();
+            if ended && active.is_usable() {
+                self.note(key, record);
+            }
+            ended
+        };
         drop(active);
         if ended {
             self.table.close_unused(key);
@@ -117,7 +142,12 @@ impl Engine {
                 Ok(Arc::new(active))
             }
             Ok(None) => Err(Refusal::NoSession),
-            Err(error) => Err(self.refusal(key, &error)),
+            Err(error) => {
+                if matches!(error, StoreError::Damaged(_)) {
+                    self.note_lost(key);
+                }
+                Err(self.refusal(key, &error))
+            }
         }
     }
 

@@ -39,6 +39,8 @@ every_store! {
     a_removed_upload_is_gone_and_may_come_again
     uploads_do_not_know_each_other
     every_upload_is_listed_with_its_last_change
+    an_upload_is_named_as_delivering_from_seal_to_end
+    an_upload_is_named_as_delivering_again_when_it_is_tried_again
 }
 
 async fn on_disk(inline_max: usize, check: impl AsyncFnOnce(&dyn Store)) {
@@ -227,4 +229,82 @@ pub(crate) async fn every_upload_is_listed_with_its_last_change(store: &dyn Stor
         listed.iter().map(|upload| upload.key).collect::<Vec<_>>(),
         keys
     );
+}
+
+async fn delivering(store: &dyn Store) -> Vec<UploadKey> {
+    let mut keys = store.delivering().await.unwrap();
+    keys.sort();
+    keys
+}
+
+async fn add(store: &dyn Store, key: UploadKey, entries: Vec<Entry>) {
+    let opened = store.open(key).await.unwrap().unwrap();
+    opened
+        .log
+        .append(opened.record.revision, entries)
+        .await
+        .unwrap();
+}
+
+pub(crate) async fn an_upload_is_named_as_delivering_from_seal_to_end(store: &dyn Store) {
+    assert!(delivering(store).await.is_empty());
+    let at = Timestamp(3_000);
+    let ended = |answer| Entry::HandoffEnded {
+        answer,
+        name: None,
+        sha256: None,
+        at,
+    };
+    let ends = [
+        vec![Entry::HandoffBegun { at }, ended(Some(answer(201)))],
+        vec![Entry::HandoffBegun { at }, ended(Some(answer(422)))],
+        vec![Entry::DigestMismatch { at }],
+        vec![Entry::Withdrawn {
+            start: 0,
+            len: 10,
+            at,
+        }],
+        vec![
+            Entry::HandoffFailed {
+                failure: Failure::TimedOut,
+                at,
+            },
+            Entry::Cancelled { at },
+        ],
+    ];
+    store.create(key(9), header(20)).await.unwrap();
+    for (number, end) in (1..).zip(ends) {
+        let key = key(number);
+        store.create(key, header(20)).await.unwrap();
+        add(store, key, vec![received(0), received(10)]).await;
+        assert!(delivering(store).await.is_empty());
+        add(store, key, vec![Entry::Sealed { at }]).await;
+        for entry in end {
+            assert_eq!(delivering(store).await, [key], "before {entry:?}");
+            add(store, key, vec![entry]).await;
+        }
+        assert!(delivering(store).await.is_empty());
+    }
+}
+
+pub(crate) async fn an_upload_is_named_as_delivering_again_when_it_is_tried_again(
+    store: &dyn Store,
+) {
+    let at = Timestamp(3_000);
+    let key = key(1);
+    store.create(key, header(10)).await.unwrap();
+    let rejected = Entry::HandoffEnded {
+        answer: Some(answer(422)),
+        name: None,
+        sha256: None,
+        at,
+    };
+    let whole = vec![received(0), Entry::Sealed { at }, rejected];
+    add(store, key, whole).await;
+    assert!(delivering(store).await.is_empty());
+    add(store, key, vec![Entry::HandoffBegun { at }]).await;
+    assert_eq!(delivering(store).await, [key]);
+    store.remove(key).await.unwrap();
+    assert!(delivering(store).await.is_empty());
+    store.delivered(key).await.unwrap();
 }

@@ -15,19 +15,31 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Exists`] when there is one of that key.
     fn create(&self, key: UploadKey, header: Arc<Header>) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Reads an upload as it is, which may not be durable; `None` when there is none.
+    /// Reads an upload as it is, which may not be durable; `None` when there is none. Changes
+    /// nothing.
     fn read(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>>;
 
     /// Reads an upload and opens its log for appending; `None` when there is none. Where the
     /// upload's entries are to survive a power cut, those answered do. The caller keeps at most one
     /// open log per upload.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] once, for a log that cannot be trusted: it is put aside then, and
+    /// [`StoreError::Lost`] from there on, until the upload is removed or created anew.
     fn open(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Opened>, StoreError>>;
 
-    /// Forgets an upload; no error when there is none.
+    /// Forgets an upload, and what was put aside of it; no error when there is none.
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Names every upload, in no order.
+    /// Names every upload, also those whose log was put aside, in no order.
     fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, StoreError>>;
+
+    /// Names the uploads that were sealed and have not ended, without reading every log. After a
+    /// crash some may be missing, and some may have ended.
+    fn delivering(&self) -> BoxFuture<'_, Result<Vec<UploadKey>, StoreError>>;
+
+    /// Names an upload there no more.
+    fn delivered(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 /// The open log of one upload.
@@ -75,6 +87,9 @@ pub enum StoreError {
     /// The log cannot be trusted.
     #[error("the log of the upload is damaged: {0}")]
     Damaged(String),
+    /// The log could not be trusted, and was put aside.
+    #[error("the log of the upload was put aside")]
+    Lost,
     /// The log cannot be opened or read.
     #[error("the log of the upload cannot be opened or read")]
     Io(#[from] io::Error),

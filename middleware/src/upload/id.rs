@@ -78,6 +78,14 @@ impl fmt::Debug for SessionId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UploadKey([u8; 16]);
 
+impl UploadKey {
+    /// A number below `count` that is the same every time, and spreads uploads evenly.
+    #[must_use]
+    pub fn lot(self, count: usize) -> usize {
+        usize::from(u16::from_le_bytes([self.0[0], self.0[1]])) % count
+    }
+}
+
 impl fmt::Display for UploadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))

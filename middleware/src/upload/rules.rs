@@ -41,7 +41,15 @@ pub fn retry_delay(attempts: u32) -> Duration {
     (RETRY_DELAY_FIRST * 2_u32.pow(doublings)).min(RETRY_DELAY_MAX)
 }
 
-/// How long an upload is kept.
+/// Longest time that every upload has after the server began or the clock was set.
+const GRACE: Duration = Duration::from_secs(3_600);
+/// What happened this much later than now happened under a clock that was wrong.
+const SKEW: Duration = Duration::from_secs(60);
+
+/// How long an upload is kept, and how far the clock can be believed that says so.
+///
+/// Nothing goes because a clock jumped, or because the server was away: whatever is kept has at least
+/// an hour, or the time it is kept at all where that is shorter, since the clock runs steadily.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
     /// An unfinished upload, since its last activity.
@@ -50,6 +58,10 @@ pub struct Deadlines {
     pub first_byte: Duration,
     /// A finished upload, since it ended.
     pub finished: Duration,
+    /// Now.
+    pub now: Timestamp,
+    /// Since when this process has had a clock that runs steadily.
+    pub since: Timestamp,
 }
 
 impl Deadlines {
@@ -57,14 +69,28 @@ impl Deadlines {
     #[must_use]
     pub fn expiry(&self, record: &Record) -> Timestamp {
         if let Some(ended) = record.ended {
-            return ended.after(self.finished);
+            return self.end(ended, self.finished);
         }
-        let waiting = record.last_activity.after(self.unfinished);
+        let waiting = self.end(record.last_activity, self.unfinished);
         let untouched = record.last_activity == record.header.created;
         if record.state == State::Receiving && record.ranges.is_empty() && untouched {
-            return waiting.min(record.header.created.after(self.first_byte));
+            return waiting.min(self.end(record.header.created, self.first_byte));
         }
         waiting
+    }
+
+    /// Whether the upload is to be forgotten.
+    #[must_use]
+    pub fn has_expired(&self, record: &Record) -> bool {
+        self.expiry(record) <= self.now
+    }
+
+    /// When something ends that is kept for `keep` since `moment`.
+    #[must_use]
+    pub fn end(&self, moment: Timestamp, keep: Duration) -> Timestamp {
+        let is_future = moment > self.now.after(SKEW);
+        let moment = if is_future { self.since } else { moment };
+        moment.after(keep).max(self.since.after(keep.min(GRACE)))
     }
 }
 

@@ -64,6 +64,12 @@ impl State {
         }
     }
 
+    /// Whether all bytes are here and the outcome is not.
+    #[must_use]
+    pub fn is_delivering(self) -> bool {
+        matches!(self, Self::Finishing | Self::Undelivered | Self::Unknown)
+    }
+
     /// Whether nothing more happens to the upload by itself.
     #[must_use]
     pub fn is_final(self) -> bool {

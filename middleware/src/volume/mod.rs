@@ -78,6 +78,11 @@ impl Volume {
         &self.pace
     }
 
+    /// The filesystem, for what runs on the caller's task.
+    pub fn files(&self) -> &dyn Filesystem {
+        self.files.as_ref()
+    }
+
     /// Runs `work` where it may take its time.
     ///
     /// # Errors

@@ -21,10 +21,6 @@ fn what_would_weaken_security_or_move_data_is_refused() {
         ),
         ("[limits]\nburst = 1", "limits.burst: 1"),
         ("[limits]\nbandwidth = \"1KB\"", "limits.bandwidth: \"1KB\""),
-        (
-            "[uploads]\nmax_reserved_per_owner = \"1GB\"",
-            "uploads.max_reserved_per_owner: \"1GB\"",
-        ),
         ("[sessions]\nstore = \"redis\"", "sessions.store: \"redis\""),
         ("[storage]\nbackend = \"s3\"", "storage.backend: \"s3\""),
         (
@@ -145,7 +141,7 @@ fn the_rest_has_no_effect_and_says_so() {
 #[test]
 fn what_is_built_or_turned_off_needs_no_notice() {
     let quiet = [
-        "[uploads]\ndurability = \"process\"\nfirst_byte_timeout = \"1m\"\nmax_sessions = 1\nmin_free_space = 0\nresult_retention = \"1h\"",
+        "[uploads]\ndurability = \"process\"\nfirst_byte_timeout = \"1m\"\nmax_sessions = 1\nmin_free_space = 0\nmax_reserved_per_owner = \"1GB\"\nresult_retention = \"1h\"",
         "[sessions]\nstore = \"memory\"",
         "[server]\nnetworkevents = false\nenable_dynamic_workers = false\nname = \"a\"",
         "[deduplication]\nenabled = false\nmethod = \"hardlink\"\n[delivery]\nmode = \"store\"\n",

@@ -258,6 +258,42 @@ async fn one_owner_does_not_take_the_place_of_another() {
 }
 
 #[tokio::test]
+async fn one_owner_does_not_reserve_all_the_space() {
+    for kind in KINDS {
+        let change = |config: &mut crate::config::UploadConfig| {
+            config.uploads.max_reserved_per_owner = 3 * CHUNK;
+        };
+        let rig = Rig::with(kind, change);
+        let create = |total, owner| rig.create(sample::declaration(total), owner);
+        let id = create(2 * CHUNK, "alice").await.unwrap().id;
+        let refusal = create(2 * CHUNK, "alice").await.unwrap_err();
+        assert_eq!(refusal, Refusal::TooManySessions, "{kind:?}");
+        create(2 * CHUNK, "bob").await.unwrap();
+        // What will never fit is told so.
+        let refusal = create(3 * CHUNK + 1, "carol").await.unwrap_err();
+        let bytes_max = 3 * CHUNK;
+        assert_eq!(refusal, Refusal::TooLarge { bytes_max });
+        rig.send(&id, 0, &[1; 10]).await.unwrap();
+        create(2 * CHUNK, "alice").await.unwrap();
+        // Another process counts the same.
+        let next = rig.again(|_| {});
+        next.engine.recover(None).await;
+        let create = |number, total| {
+            next.create_as(
+                sample::id(number),
+                false,
+                sample::declaration(total),
+                "alice",
+            )
+        };
+        let refusal = create(100, 1).await.unwrap_err();
+        assert_eq!(refusal, Refusal::TooManySessions, "{kind:?}");
+        next.send(&id, 1, &[1; 10]).await.unwrap();
+        create(100, CHUNK).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn space_that_is_to_stay_free_stays_free() {
     let rig = Rig::with(Kind::Disk, |config| config.uploads.min_free_space = 1 << 60);
     let refusal = rig.create(sample::declaration(1), "").await.unwrap_err();
@@ -300,7 +336,7 @@ async fn bytes_that_have_arrived_are_not_expected_any_more() {
         let owner = Owner::default();
         // Of 100 free bytes, all but 10 are asked for.
         let reserve = || {
-            let (key, now) = (sample::key(99), rig.engine.clock.now());
+            let (key, now) = (sample::key(99), rig.engine.clock.read().steady);
             let (bytes, owner) = (90, &owner);
             let request = Request {
                 key,
@@ -309,12 +345,12 @@ async fn bytes_that_have_arrived_are_not_expected_any_more() {
                 now,
             };
             let free_space = Some(100);
-            let (sessions, sessions_per_owner, keep_free) = (0, 0, 0);
             let allowance = Allowance {
-                sessions,
-                sessions_per_owner,
+                sessions: 0,
+                sessions_per_owner: 0,
+                reserved_per_owner: 0,
                 free_space,
-                keep_free,
+                keep_free: 0,
             };
             rig.engine.budget.reserve(&request, &allowance)
         };

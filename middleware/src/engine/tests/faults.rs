@@ -83,6 +83,7 @@ pub(super) struct Faults {
     pub(super) log_append: Gate,
     pub(super) log_flush: Gate,
     pub(super) free_space: Gate,
+    pub(super) store_list: Gate,
     /// Behind the reading.
     pub(super) store_read: Gate,
     pub(super) blob_open: Gate,
@@ -98,6 +99,7 @@ pub(super) enum Point {
     LogFlush,
     BlobFlush,
     StoreCreate,
+    StoreRead,
     BlobWrite,
     BlobRead,
     Publish,
@@ -141,6 +143,7 @@ impl Store for FaultyStore {
 
     fn read(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
         Box::pin(async move {
+            self.faults.check(Point::StoreRead)?;
             let read = self.inner.read(key).await;
             self.faults.store_read.pass().await;
             read
@@ -168,7 +171,18 @@ impl Store for FaultyStore {
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, StoreError>> {
-        self.inner.list()
+        Box::pin(async move {
+            self.faults.store_list.pass().await;
+            self.inner.list().await
+        })
+    }
+
+    fn delivering(&self) -> BoxFuture<'_, Result<Vec<UploadKey>, StoreError>> {
+        self.inner.delivering()
+    }
+
+    fn delivered(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.delivered(key)
     }
 }
 

@@ -7,15 +7,20 @@
 
 mod append;
 mod cancel;
+mod clock;
+mod counting;
 mod create;
 mod expiry;
 mod faults;
 mod finish;
 mod handler;
+mod leftovers;
+mod lost;
 mod outcome;
 mod recovery;
 mod retry;
 mod rig;
+mod scan;
 mod source;
 mod status;
 mod store_mode;

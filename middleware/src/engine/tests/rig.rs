@@ -41,8 +41,25 @@ pub(super) struct Rig {
     config: UploadConfig,
     store: Arc<dyn Store>,
     dir: Arc<TempDir>,
-    now: Arc<AtomicU64>,
+    time: Time,
     next: AtomicU8,
+}
+
+/// Both clocks of the machine, in milliseconds.
+#[derive(Clone)]
+struct Time {
+    wall: Arc<AtomicU64>,
+    passed: Arc<AtomicU64>,
+}
+
+impl Time {
+    fn clock(&self) -> Clock {
+        let (wall, passed) = (Arc::clone(&self.wall), Arc::clone(&self.passed));
+        Clock::of(
+            move || Timestamp(wall.load(Ordering::Relaxed)),
+            move || Duration::from_millis(passed.load(Ordering::Relaxed)),
+        )
+    }
 }
 
 /// What byte `at` of every test file is.
@@ -86,8 +103,11 @@ impl Rig {
         // Files have the time of this machine, so the clock begins there: a little later, as
         // files are made while it stands still.
         let begun = Timestamp::from(SystemTime::now()).after(Duration::from_secs(60));
-        let now = Arc::new(AtomicU64::new(begun.0));
-        Self::over(kind, config, store, dir, now)
+        let time = Time {
+            wall: Arc::new(AtomicU64::new(begun.0)),
+            passed: Arc::default(),
+        };
+        Self::over(kind, config, store, dir, time)
     }
 
     fn over(
@@ -95,7 +115,7 @@ impl Rig {
         config: UploadConfig,
         store: Arc<dyn Store>,
         dir: Arc<TempDir>,
-        now: Arc<AtomicU64>,
+        time: Time,
     ) -> Self {
         let faults = Arc::<Faults>::default();
         let local = Local::new(
@@ -111,10 +131,7 @@ impl Rig {
             inner: Arc::clone(&store),
             faults: Arc::clone(&faults),
         };
-        let clock = {
-            let now = Arc::clone(&now);
-            Clock::new(move || Timestamp(now.load(Ordering::Relaxed)))
-        };
+        let clock = time.clock();
         let shared = Arc::new(config.clone());
         let engine = Engine::new(shared, Arc::new(faulty), Arc::new(blobs), clock);
         let handler = Arc::<Handler>::default();
@@ -126,7 +143,7 @@ impl Rig {
             config,
             store,
             dir,
-            now,
+            time,
             next: AtomicU8::new(1),
         }
     }
@@ -135,12 +152,8 @@ impl Rig {
     pub(super) fn again(&self, change: impl FnOnce(&mut UploadConfig)) -> Self {
         let mut config = self.config.clone();
         change(&mut config);
-        let (store, dir, now) = (
-            Arc::clone(&self.store),
-            Arc::clone(&self.dir),
-            Arc::clone(&self.now),
-        );
-        Self::over(self.kind, config, store, dir, now)
+        let (store, dir) = (Arc::clone(&self.store), Arc::clone(&self.dir));
+        Self::over(self.kind, config, store, dir, self.time.clone())
     }
 
     pub(super) fn deliver(&self) -> Arc<dyn Deliver> {
@@ -150,7 +163,18 @@ impl Rig {
     /// Lets the clock run.
     pub(super) fn pass(&self, time: Duration) {
         let millis = u64::try_from(time.as_millis()).unwrap();
-        self.now.fetch_add(millis, Ordering::Relaxed);
+        self.time.wall.fetch_add(millis, Ordering::Relaxed);
+        self.time.passed.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// The time of day.
+    pub(super) fn wall(&self) -> Timestamp {
+        Timestamp(self.time.wall.load(Ordering::Relaxed))
+    }
+
+    /// Sets the clock, while no time passes.
+    pub(super) fn set_clock(&self, to: Timestamp) {
+        self.time.wall.store(to.0, Ordering::Relaxed);
     }
 
     pub(super) fn store(&self) -> &dyn Store {
@@ -297,8 +321,23 @@ impl Rig {
         self.engine.let_go(active);
     }
 
+    /// Waits until no finisher of the upload is at work, though one may wait for its time.
+    pub(super) async fn settled_or_resting(&self, id: &SessionId) {
+        if let Some(active) = self.engine.table.peek(id.key()) {
+            let settled = crate::engine::claim::wait_until(&active, |inner| {
+                inner.finisher.as_ref().is_none_or(|f| f.rests())
+            });
+            settled.await;
+            self.engine.let_go(active);
+        }
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         self.dir.path().to_owned()
+    }
+
+    pub(super) fn log_file(&self, id: &SessionId) -> PathBuf {
+        self.dir.path().join(format!("{}.log", id.key()))
     }
 
     pub(super) fn data_file(&self, id: &SessionId) -> PathBuf {

@@ -444,6 +444,86 @@ async fn an_upload_without_its_header_can_be_created_again() {
     }
 }
 
+async fn damaged(disk: &Disk, number: u8) -> Vec<u8> {
+    disk.create(key(number), header(10)).await.unwrap();
+    let path = disk.path(key(number));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_trusted_is_put_aside_when_it_is_opened() {
+    let (dir, disk) = disk();
+    let bytes = damaged(&disk, 1).await;
+    let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let changed = modified(&disk.path(key(1)));
+    for _ in 0..2 {
+        let read = disk.read(key(1)).await;
+        assert!(matches!(read, Err(StoreError::Damaged(_))), "{read:?}");
+        assert!(disk.path(key(1)).exists(), "reading changes nothing");
+    }
+    let opened = disk.open(key(1)).await.map(drop);
+    assert!(matches!(opened, Err(StoreError::Damaged(_))), "{opened:?}");
+    let lost = dir.path().join("lost").join(format!("{}.log", key(1)));
+    assert_eq!(fs::read(&lost).unwrap(), bytes);
+    assert_eq!(
+        modified(&lost),
+        changed,
+        "its age is that of its last entry"
+    );
+    assert!(!disk.path(key(1)).exists());
+    for _ in 0..2 {
+        let (read, opened) = (disk.read(key(1)).await, disk.open(key(1)).await.map(drop));
+        assert!(matches!(read, Err(StoreError::Lost)), "{read:?}");
+        assert!(matches!(opened, Err(StoreError::Lost)), "{opened:?}");
+    }
+    assert!(disk.read(key(2)).await.unwrap().is_none());
+    let listed: Vec<_> = disk.list().await.unwrap().iter().map(|u| u.key).collect();
+    assert_eq!(listed, [key(1)], "it takes room until it is removed");
+    disk.remove(key(1)).await.unwrap();
+    assert!(!lost.exists());
+    assert!(disk.read(key(1)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_lost_upload_can_be_created_anew() {
+    let (_dir, disk) = disk();
+    damaged(&disk, 1).await;
+    let _ = disk.open(key(1)).await;
+    disk.create(key(1), header(99)).await.unwrap();
+    let record = disk.read(key(1)).await.unwrap().unwrap();
+    assert_eq!(record.header.declaration.total, 99);
+    assert_eq!(disk.list().await.unwrap().len(), 1, "one upload, once");
+    disk.remove(key(1)).await.unwrap();
+    assert!(
+        disk.list().await.unwrap().is_empty(),
+        "nothing is left of either"
+    );
+}
+
+/// A process that dies between the entry and its mark leaves one without the other.
+#[tokio::test]
+async fn a_mark_is_only_a_hint() {
+    let (dir, disk) = disk();
+    disk.create(key(1), header(0)).await.unwrap();
+    let opened = disk.open(key(1)).await.unwrap().unwrap();
+    // Nothing can be made there.
+    fs::write(dir.path().join("delivering"), "").unwrap();
+    let sealed = Entry::Sealed { at: Timestamp(1) };
+    opened.log.append(1, vec![sealed]).await.unwrap();
+    fs::remove_file(dir.path().join("delivering")).unwrap();
+    assert!(disk.delivering().await.unwrap().is_empty());
+    fs::create_dir(dir.path().join("delivering")).unwrap();
+    for name in ["note.txt", &key(7).to_string()] {
+        fs::write(dir.path().join("delivering").join(name), "").unwrap();
+    }
+    assert_eq!(disk.delivering().await.unwrap(), [key(7)]);
+    disk.delivered(key(7)).await.unwrap();
+    assert!(disk.delivering().await.unwrap().is_empty());
+}
+
 /// What is flushed together reaches the disk in any order.
 #[test]
 fn a_hole_in_what_was_not_flushed_is_a_torn_tail_and_one_before_a_mark_is_damage() {

@@ -101,6 +101,8 @@ const DEADLINES: Deadlines = Deadlines {
     unfinished: Duration::from_secs(100),
     first_byte: Duration::from_secs(10),
     finished: Duration::from_secs(1_000),
+    now: Timestamp(u64::MAX),
+    since: Timestamp(0),
 };
 
 fn secs(seconds: u64) -> Timestamp {
@@ -195,4 +197,71 @@ fn withdrawn_bytes_leave_an_upload_that_waits_for_its_first() {
         DEADLINES.expiry(&record) > secs(50),
         "it had no chance to be sent again"
     );
+}
+
+/// Whatever the clock did, what is here has an hour, or the time it is kept at all.
+#[test]
+fn nothing_expires_soon_after_the_clock_was_set() {
+    const HOUR: u64 = 3_600;
+    let set_at = |since: u64, keep: u64| Deadlines {
+        unfinished: Duration::from_secs(keep),
+        first_byte: Duration::from_secs(keep / 2),
+        now: secs(since + 1),
+        since: secs(since),
+        ..DEADLINES
+    };
+    let later = 1_800_000_000;
+    let untouched = Record::new(sample::header(20));
+    let mut begun = Record::new(sample::header(20));
+    let received = |start, at| Entry::Received {
+        start,
+        len: 10,
+        crc: 0,
+        at,
+    };
+    begun.apply(&received(0, secs(5))).unwrap();
+    for (keep, grace) in [(100, 100), (24 * HOUR, HOUR)] {
+        let deadlines = set_at(later, keep);
+        assert_eq!(deadlines.expiry(&begun), secs(later + grace));
+        assert!(!deadlines.has_expired(&begun));
+        let first_byte = (keep / 2).min(HOUR);
+        assert_eq!(deadlines.expiry(&untouched), secs(later + first_byte));
+    }
+    // What happens from there on is kept as ever.
+    begun.apply(&received(10, secs(later + 7))).unwrap();
+    let deadlines = Deadlines {
+        now: secs(later + 9),
+        ..set_at(later, 24 * HOUR)
+    };
+    assert_eq!(deadlines.expiry(&begun), secs(later + 7 + 24 * HOUR));
+}
+
+/// A clock that ran ahead and was set back: what it wrote then is not kept for years.
+#[test]
+fn what_happened_in_the_future_happened_before_the_clock_was_set() {
+    let mut record = Record::new(sample::header(20));
+    let (right, wrong) = (1_000_000, 1_800_000_000);
+    record.apply(&Entry::ChunkSize { bytes: 10 }).unwrap();
+    record
+        .apply(&Entry::Received {
+            start: 0,
+            len: 10,
+            crc: 0,
+            at: secs(wrong),
+        })
+        .unwrap();
+    let deadlines = Deadlines {
+        now: secs(right + 50),
+        since: secs(right),
+        ..DEADLINES
+    };
+    assert_eq!(deadlines.expiry(&record), secs(right + 100));
+    // A moment ago, by the time the question is asked.
+    for ahead in [0, 60] {
+        let deadlines = Deadlines {
+            now: secs(wrong - ahead),
+            ..deadlines
+        };
+        assert_eq!(deadlines.expiry(&record), secs(wrong + 100));
+    }
 }

@@ -1,0 +1,205 @@
+//! What an earlier process left: found, counted, handed over or cleared away, in the background and
+//! at an even pace.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use super::deliver::Deliver;
+use super::known::Stage;
+use super::steps::Steps;
+use crate::admission::Request;
+use crate::store::{Listed, StoreError};
+use crate::upload::{Record, Timestamp, UploadKey};
+
+/// The directory is read again this often: somebody else may have put something there.
+const SCAN_EVERY: Duration = Duration::from_secs(3_600);
+
+/// When all logs were last read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scanned {
+    at: Timestamp,
+    since: Timestamp,
+}
+
+impl Engine {
+    /// Hands over the uploads an earlier process left in the middle of that, where `deliver` says
+    /// to whom; then counts all that it left, and hands over those that were not on its list.
+    /// Answers how many wait.
+    pub async fn recover(self: &Arc<Self>, deliver: Option<&Arc<dyn Deliver>>) -> usize {
+        let mut waiting = 0;
+        for key in self.delivering().await {
+            let record = self.discover(key, self.clock.now()).await;
+            match record.filter(|record| record.state.is_delivering()) {
+                Some(record) => waiting += self.offer(key, &record, deliver).await,
+                None => self.forget_delivering(key).await,
+            }
+        }
+        waiting + self.scan(deliver).await
+    }
+
+    /// Reads all logs again, where it is time for that: the ages of uploads are counted anew when
+    /// the clock was set.
+    pub(super) async fn scan_if_due(self: &Arc<Self>) {
+        let clock = self.clock.read();
+        let scanned = *self.scanned();
+        match scanned {
+            Some(scanned) if scanned.since != clock.since => self.known.forget_all(),
+            Some(scanned) if clock.steady.since(scanned.at) < SCAN_EVERY => return,
+            _ => {}
+        }
+        self.scan(None).await;
+    }
+
+    /// Reads the logs of which nothing is known yet. Answers how many uploads wait to be handed
+    /// over.
+    async fn scan(self: &Arc<Self>, deliver: Option<&Arc<dyn Deliver>>) -> usize {
+        let clock = self.clock.read();
+        *self.scanned() = Some(Scanned {
+            at: clock.steady,
+            since: clock.since,
+        });
+        let mut waiting = 0;
+        let mut steps = Steps::default();
+        for Listed { key, changed } in self.listed().await {
+            if self.known.stage(key).is_some() {
+                continue;
+            }
+            let record = self.discover(key, changed).await;
+            steps.log(record.as_ref().map_or(0, |r| r.revision)).await;
+            if let Some(record) = record {
+                waiting += self.offer(key, &record, deliver).await;
+            }
+        }
+        waiting
+    }
+
+    fn scanned(&self) -> std::sync::MutexGuard<'_, Option<Scanned>> {
+        // No code that holds the lock can leave a half-made change behind.
+        let scanned = self.scanned.lock();
+        scanned.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Reads an upload that was found, and counts it.
+    async fn discover(self: &Arc<Self>, key: UploadKey, changed: Timestamp) -> Option<Record> {
+        // Counted before it is read: whoever ends it meanwhile counts it out.
+        self.budget.admit(key, self.clock.read().steady);
+        match self.store.read(key).await {
+            Ok(Some(record)) => {
+                let due = self.deadlines().expiry(&record);
+                self.known.discover(key, due, Stage::of(&record));
+                self.describe(key, &record);
+                return Some(record);
+            }
+            // A create that was cut short, or an upload that was removed meanwhile.
+            Ok(None) => self.expire(key).await,
+            Err(StoreError::Lost) => {
+                self.budget.release(key);
+                let kept = self.config.uploads.max_resumable_age;
+                let due = self.deadlines().end(changed, kept);
+                self.known.discover(key, due, Stage::Lost);
+            }
+            // Opening it puts it aside and says so.
+            Err(StoreError::Damaged(_)) => drop(self.active(key).await),
+            // It stays counted: it takes room.
+            Err(error) => {
+                self.refusal(key, &error);
+                self.look_again(key);
+            }
+        }
+        None
+    }
+
+    fn describe(&self, key: UploadKey, record: &Record) {
+        if record.ended.is_some() {
+            self.budget.release(key);
+            return;
+        }
+        let clock = self.clock.read();
+        let idle = clock.now.since(record.last_activity);
+        let declaration = &record.header.declaration;
+        self.budget.describe(&Request {
+            key,
+            owner: &record.header.owner,
+            bytes: declaration.total - record.ranges.bytes(),
+            now: clock.steady.before(idle),
+        });
+    }
+
+    /// Starts the hand-off of an upload that waits for it; how many that were.
+    async fn offer(
+        self: &Arc<Self>,
+        key: UploadKey,
+        record: &Record,
+        deliver: Option<&Arc<dyn Deliver>>,
+    ) -> usize {
+        if !self.is_due(record) {
+            return 0;
+        }
+        if let Some(deliver) = deliver
+            && let Ok(active) = self.live(key).await
+        {
+            self.start_finisher(&active, deliver);
+        }
+        1
+    }
+
+    async fn listed(&self) -> Vec<Listed> {
+        self.store
+            .list()
+            .await
+            .unwrap_or_else(|error| unlisted(&error))
+    }
+
+    async fn delivering(&self) -> Vec<UploadKey> {
+        let keys = self.store.delivering().await;
+        keys.unwrap_or_else(|error| unlisted(&error))
+    }
+
+    async fn forget_delivering(&self, key: UploadKey) {
+        if let Err(error) = self.store.delivered(key).await {
+            tracing::debug!(%key, %error, "the mark of an upload stays behind");
+        }
+    }
+
+    /// Removes bytes that no upload wants any more: of sessions that lived in the memory of an
+    /// earlier process, of creates that a power cut undid, and of uploads that ended just before
+    /// their process did. Reads nothing of the uploads that [`Engine::recover`] found alive.
+    ///
+    /// # Errors
+    /// What bytes there are cannot be told.
+    pub async fn remove_orphans(&self) -> io::Result<()> {
+        let mut steps = Steps::default();
+        for key in self.blobs.list().await? {
+            if matches!(self.known.stage(key), None | Some(Stage::Ended)) {
+                // Nobody opens it meanwhile, and so nobody adds bytes.
+                let _ = self.table.unopened(key, || self.remove_orphan(key)).await;
+                steps.log(0).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_orphan(&self, key: UploadKey) {
+        let wanted = match self.store.read(key).await {
+            Ok(None) => false,
+            Ok(Some(record)) => Stage::of(&record) != Stage::Ended,
+            // A log that cannot be read is not an absent one.
+            Err(_) => true,
+        };
+        if wanted {
+            return;
+        }
+        match self.drop_bytes(key).await {
+            Ok(()) => tracing::info!(%key, "removed bytes that belong to no upload"),
+            Err(error) => tracing::warn!(%key, %error, "bytes that belong to no upload stay"),
+        }
+    }
+}
+
+fn unlisted<T>(error: &StoreError) -> Vec<T> {
+    let error: &dyn std::error::Error = error;
+    tracing::error!(error, "cannot list uploads");
+    Vec::new()
+}
