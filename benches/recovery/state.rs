@@ -33,12 +33,13 @@ impl State {
         begin(&server)?;
         drop(server);
         let state = dir.join("state");
-        let log = take(&state, "log")?;
+        let (log_name, log) = take(&state, "log")?;
         take(&state, "data")?;
         let ids: Vec<_> = (0..sessions).map(id).collect();
         for id in &ids {
             let key = URL_SAFE_NO_PAD.encode(&Sha256::digest(id.as_bytes())[..16]);
-            fs::write(state.join(format!("{key}.log")), &log)?;
+            let name = format!("{key}.log");
+            fs::write(state.join(&name), renamed(&log, &log_name, &name))?;
             fs::write(state.join(format!("{key}.data")), "")?;
         }
         Ok(Self {
@@ -81,13 +82,27 @@ fn begin(server: &Server) -> io::Result<()> {
 }
 
 /// Takes the one file of a kind out of the directory.
-fn take(dir: &Path, extension: &str) -> io::Result<Vec<u8>> {
+/// The bytes of a log as a file of another name has them: the name is part of the salt, which
+/// stands behind the first eight bytes.
+fn renamed(log: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let mut log = log.to_vec();
+    for name in [from, to] {
+        for (at, byte) in name.bytes().enumerate() {
+            log[8 + at % 16] ^= byte;
+        }
+    }
+    log
+}
+
+/// Takes the only file of its kind out of a directory: its name and its bytes.
+fn take(dir: &Path, extension: &str) -> io::Result<(String, Vec<u8>)> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.extension() == Some(OsStr::new(extension)) {
             let bytes = fs::read(&path)?;
-            fs::remove_file(path)?;
-            return Ok(bytes);
+            fs::remove_file(&path)?;
+            let name = path.file_name().unwrap_or_default();
+            return Ok((name.to_string_lossy().into_owned(), bytes));
         }
     }
     Err(io::Error::other("the server kept nothing"))

@@ -249,6 +249,8 @@ impl Active {
     pub(super) fn refusal(&self) -> Refusal {
         if self.gone.load(Ordering::Relaxed) {
             Refusal::NoSession
+        } else if self.latch.is_shut() {
+            Refusal::Unavailable
         } else {
             Refusal::Internal
         }

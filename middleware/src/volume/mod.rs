@@ -9,6 +9,8 @@
 mod contract;
 mod flush;
 mod pace;
+#[cfg(test)]
+pub(crate) mod sim;
 mod system;
 mod write_back;
 
@@ -56,7 +58,7 @@ impl Volume {
         Self::build(files, pace, true)
     }
 
-    /// A volume whose operations all run where they are asked for, one after the other: the
+    /// A volume whose operations all run where they are asked for, one after the other and in the
     /// same order every time.
     #[cfg(test)]
     pub fn in_order(files: Arc<dyn Filesystem>) -> Arc<Self> {
@@ -96,6 +98,7 @@ impl Volume {
         E: From<io::Error> + Send + 'static,
     {
         if !self.threads {
+            tokio::task::yield_now().await;
             return work(self.files.as_ref());
         }
         let files = Arc::clone(&self.files);
@@ -111,6 +114,7 @@ impl Volume {
         if self.threads {
             Flusher::flush(&self.flusher, what).await
         } else {
+            tokio::task::yield_now().await;
             self.flusher.flush_here(&what)
         }
     }

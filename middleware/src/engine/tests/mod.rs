@@ -21,6 +21,7 @@ mod recovery;
 mod retry;
 mod rig;
 mod scan;
+mod sim;
 mod source;
 mod status;
 mod store_mode;

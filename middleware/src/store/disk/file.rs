@@ -17,6 +17,7 @@ pub(super) fn create(
     let mut salt = Salt::default();
     getrandom::fill(&mut salt).map_err(io::Error::other)?;
     let mut bytes = format::prefix(salt);
+    let salt = bound(salt, path);
     format::push_frame(&mut bytes, &salt, 0, &Entry::Created(header)).map_err(io::Error::from)?;
     let file = match files.open(path, Open::CreateNew) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -41,7 +42,7 @@ pub(super) fn read(files: &dyn Filesystem, path: &Path) -> Result<Option<Record>
     let Some(file) = existing(files, path, Open::Read)? else {
         return Ok(None);
     };
-    let (_, parsed) = parse(file.as_ref())?;
+    let (_, parsed) = parse(file.as_ref(), path)?;
     fold(parsed.entries)
 }
 
@@ -71,7 +72,7 @@ impl LogFile {
         let Some(file) = existing(files, path, Open::Write)? else {
             return Ok(None);
         };
-        let mut opened = Self::over(&file)?;
+        let mut opened = Self::over(&file, path)?;
         if opened
             .as_ref()
             .is_some_and(|(record, _)| is_unflushed(record))
@@ -83,13 +84,13 @@ impl LogFile {
                 files.flush_dir(dir).map_err(StoreError::Write)?;
             }
             file.forget_cache();
-            opened = Self::over(&file)?;
+            opened = Self::over(&file, path)?;
         }
         Ok(opened)
     }
 
-    fn over(file: &Arc<dyn File>) -> Result<Option<(Record, Self)>, StoreError> {
-        let (salt, Parsed { entries, len, .. }) = parse(file.as_ref())?;
+    fn over(file: &Arc<dyn File>, path: &Path) -> Result<Option<(Record, Self)>, StoreError> {
+        let (salt, Parsed { entries, len, .. }) = parse(file.as_ref(), path)?;
         let Some(record) = fold(entries)? else {
             return Ok(None);
         };
@@ -153,7 +154,12 @@ fn existing(files: &dyn Filesystem, path: &Path, how: Open) -> io::Result<Option
     }
 }
 
-fn parse(file: &dyn File) -> Result<(Salt, Parsed), StoreError> {
+fn bound(salt: Salt, path: &Path) -> Salt {
+    let name = path.file_name().unwrap_or_default();
+    format::bind(salt, name.as_encoded_bytes())
+}
+
+fn parse(file: &dyn File, path: &Path) -> Result<(Salt, Parsed), StoreError> {
     let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, 0)?;
@@ -163,6 +169,7 @@ fn parse(file: &dyn File) -> Result<(Salt, Parsed), StoreError> {
     }
     let salt = format::read_prefix(&bytes)
         .ok_or_else(|| StoreError::Damaged("it does not begin as a log does".to_owned()))?;
+    let salt = bound(salt, path);
     let parsed = format::parse(&bytes, &salt);
     if parsed.damaged {
         let message = format!("a broken entry at byte {} has others behind it", parsed.len);

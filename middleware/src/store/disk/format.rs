@@ -3,13 +3,15 @@
 //! ```text
 //! file   = magic (8) salt (16) frame*
 //! frame  = length of payload (u32 LE) check (u32 LE) payload
-//! check  = masked CRC-32C of salt, offset of the frame (u64 LE) and payload
+//! check  = masked CRC-32C of bound salt, offset of the frame (u64 LE) and payload
+//! bound salt = salt XOR the bytes of the file's name, over and over
 //! payload = 1 start len crc at      a received range, binary: 29 bytes
 //!         | 2 JSON                  every other entry
 //!         | 3                       all before was flushed
 //! ```
 //!
-//! The salt keeps blocks of an older file from parsing, the offset keeps frames where they were
+//! The salt keeps blocks of an older file from parsing, the name keeps a whole older file from
+//! standing in for a new one after a power cut, the offset keeps frames where they were
 //! written, the mask keeps a run of zeros from being valid.
 
 use std::io;
@@ -38,6 +40,14 @@ pub(super) fn read_prefix(bytes: &[u8]) -> Option<Salt> {
         .strip_prefix(&MAGIC)?
         .get(..PREFIX_LEN - MAGIC.len())?;
     salt.try_into().ok()
+}
+
+/// The salt of the checks in a file of that name.
+pub(super) fn bind(mut salt: Salt, name: &[u8]) -> Salt {
+    for (at, byte) in name.iter().enumerate() {
+        salt[at % salt.len()] ^= byte;
+    }
+    salt
 }
 
 /// Adds the frame of `entry` to `out`, which will be written at `offset` of the file.
@@ -128,15 +138,18 @@ fn may_be_torn(before: &[Entry], behind: Option<&Entry>) -> bool {
     flushes && behind.is_some_and(|entry| *entry != Entry::Synced)
 }
 
-/// Whether the first frame has the length it says: then it was written whole, and no death in the
-/// middle of a create explains that it does not check.
+/// Whether the first frame has the length it says and an end: then it was written whole, and no
+/// death in the middle of a create explains that it does not check.
 fn first_is_whole(bytes: &[u8]) -> bool {
     let len = bytes
         .get(PREFIX_LEN..PREFIX_LEN + 4)
         .and_then(|len| len.try_into().ok());
     len.map(u32::from_le_bytes).is_some_and(|len| {
         let len = len as usize;
-        (1..=PAYLOAD_LEN_MAX).contains(&len) && bytes.len() >= PREFIX_LEN + FRAME_HEAD_LEN + len
+        (1..=PAYLOAD_LEN_MAX).contains(&len)
+            && bytes
+                .get(PREFIX_LEN + FRAME_HEAD_LEN + len - 1)
+                .is_some_and(|&last| last != 0)
     })
 }
 
