@@ -76,7 +76,7 @@ impl<F> ResponseFuture<F> {
             + 'static,
         B: Body<Data = Bytes> + Send + 'static,
     {
-        let deliver = Arc::new(Handler::new(Arc::clone(&shared), inner));
+        let deliver = Handler::new(Arc::clone(&shared), inner).shared();
         Self {
             kind: Kind::Ours {
                 future: Box::pin(answer(shared, ours, request, deliver)),
@@ -297,6 +297,17 @@ impl<S, B> Handler<S, B> {
             inner,
             body: PhantomData,
         }
+    }
+
+    /// The same, as the engine takes it.
+    pub(crate) fn shared(self) -> Arc<dyn Deliver>
+    where
+        Self: Deliver,
+    {
+        let deliver: Arc<dyn Deliver> = Arc::new(self);
+        #[cfg(steadfast_sabotage)]
+        let deliver = crate::saboteur::deliver(deliver);
+        deliver
     }
 }
 

@@ -21,7 +21,7 @@ use crate::hooks::{Finished, Hooks};
 use crate::service::Steadfast;
 use crate::store::{Disk, Memory, Store};
 use crate::upload::{Declaration, Owner};
-use crate::volume::Volume;
+use crate::volume::{Filesystem, Pace, System, Volume};
 
 /// Longer than a process that shuts down in time keeps its state directory.
 const LOCK_GRACE: Duration = Duration::from_secs(5);
@@ -153,13 +153,19 @@ async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
 type Stores = (Arc<dyn Store>, Arc<dyn Blobs>);
 
 fn open_stores(config: &UploadConfig, state_dir: &StateDir) -> io::Result<Stores> {
-    let volume = Volume::system(state_dir.path())?;
+    let files: Arc<dyn Filesystem> = Arc::new(System::new(state_dir.path())?);
+    #[cfg(steadfast_sabotage)]
+    let files = crate::saboteur::files(files);
+    let volume = Volume::new(files, Pace::for_runtime());
     let durability = config.durability();
     Ok(if config.keeps_sessions() {
         let dir = state_dir.path().to_owned();
         let store = Disk::new(dir.clone(), Arc::clone(&volume));
         let blobs = Local::new(dir, volume, durability);
-        (Arc::new(store), Arc::new(blobs))
+        let store: Arc<dyn Store> = Arc::new(store);
+        #[cfg(steadfast_sabotage)]
+        let store = crate::saboteur::store(store);
+        (store, Arc::new(blobs))
     } else {
         let blobs = Local::new(state_dir.volatile()?, volume, durability);
         (Arc::new(Memory::default()), Arc::new(blobs))

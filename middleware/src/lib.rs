@@ -25,6 +25,10 @@ mod handoff;
 mod hooks;
 mod layer;
 mod protocol;
+#[doc(hidden)]
+mod sabotage;
+#[cfg(any(test, steadfast_sabotage))]
+mod saboteur;
 #[cfg(feature = "serve")]
 pub mod serve;
 mod service;

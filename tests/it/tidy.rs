@@ -9,13 +9,14 @@ use crate::rust_text::{code, functions, head, line_of, paths, without_tests, wor
 /// Modules of the middleware by rank. A module knows itself and those of lower rank; those of the
 /// highest rank, the edge, also know each other.
 const RANKS: [&[&str]; 6] = [
-    &["upload", "error", "clock", "volume"],
+    &["upload", "error", "clock", "volume", "sabotage"],
     &["config", "event"],
     &["store", "blob", "admission", "network", "dedup"],
     &["engine"],
     &["protocol", "auth", "handoff"],
     &[
         "layer", "service", "future", "body", "driver", "uploads", "serve", "hooks", "lib",
+        "saboteur",
     ],
 ];
 

@@ -11,6 +11,7 @@ pub trait Deliver: Send + Sync + 'static {
 }
 
 /// A finished upload.
+#[derive(Clone)]
 pub struct Delivery {
     /// Its name.
     pub key: UploadKey,

@@ -16,9 +16,12 @@ mod write_back;
 
 use std::fmt;
 use std::io;
+#[cfg(test)]
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(any(test, steadfast_sabotage))]
+pub use contract::Found;
 pub use contract::{File, Filesystem, Open};
 pub use flush::Flush;
 use flush::Flusher;
@@ -35,15 +38,6 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// The filesystem of this machine that `dir` is on, for the runtime of the caller.
-    ///
-    /// # Errors
-    /// `dir` cannot be opened.
-    pub fn system(dir: &Path) -> io::Result<Arc<Self>> {
-        let files = Arc::new(System::new(dir)?);
-        Ok(Self::new(files, Pace::for_runtime()))
-    }
-
     /// The filesystem that `dir` is on, for tests.
     #[cfg(test)]
     pub fn test(dir: &Path, inline_max: usize) -> Arc<Self> {

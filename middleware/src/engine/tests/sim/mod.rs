@@ -4,10 +4,14 @@
 //! A history is its seed: `STEADFAST_HISTORY=<seed>` runs one and prints its steps,
 //! `STEADFAST_HISTORIES=<number>` runs as many.
 
-#![allow(clippy::print_stdout, reason = "a history is printed when it is asked for")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a history is printed when it is asked for"
+)]
 
 mod check;
 mod life;
+mod sabotaged;
 mod world;
 
 use std::panic::AssertUnwindSafe;

@@ -10,6 +10,7 @@ use crate::blob::Local;
 use crate::clock::Clock;
 use crate::config::{OnUnknown, UploadConfig};
 use crate::engine::{Deliver, Delivered, Delivery, Engine};
+use crate::saboteur;
 use crate::store::{BoxFuture, Disk};
 use crate::upload::tests::sample;
 use crate::upload::{Durability, SessionId, Timestamp, UploadKey};
@@ -199,10 +200,10 @@ impl World {
 
     /// Another process over the same disk.
     pub(super) fn engine(&self) -> Arc<Engine> {
-        let files: Arc<dyn crate::volume::Filesystem> = Arc::new(Arc::clone(&self.fs));
+        let files = saboteur::files(Arc::new(Arc::clone(&self.fs)));
         let volume = Volume::in_order(files);
         let dir = PathBuf::from("/state");
-        let store = Arc::new(Disk::new(dir.clone(), Arc::clone(&volume)));
+        let store = saboteur::store(Arc::new(Disk::new(dir.clone(), Arc::clone(&volume))));
         let blobs = Local::new(dir, volume, self.config.uploads.durability);
         let (wall, passed) = (Arc::clone(&self.now), Arc::clone(&self.now));
         let clock = Clock::of(
@@ -213,7 +214,7 @@ impl World {
     }
 
     pub(super) fn deliver(&self) -> Arc<dyn Deliver> {
-        Arc::new(Arc::clone(&self.app))
+        saboteur::deliver(Arc::new(Arc::clone(&self.app)))
     }
 
     /// Lets the clock run.
