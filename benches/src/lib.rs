@@ -13,15 +13,22 @@
 //! `STEADFAST_BENCH_DIR` names the directory the servers write to; without it, it is one beside
 //! the program. It should be on a real filesystem.
 
+mod acks;
 mod args;
 mod child;
 mod client;
 mod contestant;
+mod cpu;
+mod filesystem;
+mod job;
+mod latency;
+mod lineup;
 mod measure;
 mod place;
 mod report;
 mod sample;
 mod server;
+mod table;
 mod workload;
 
 use std::io;
