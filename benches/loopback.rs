@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo bench -p steadfast-benches --bench loopback
 //! cargo bench -p steadfast-benches --bench loopback -- --quick --only eight
+//! cargo bench -p steadfast-benches --bench loopback -- --dir /mnt/xfs --only power-small
 //! ```
 
 use std::io::Write as _;

@@ -18,7 +18,8 @@ const QUIET_LOOKS: u32 = 100;
 /// A running server; killed when this value goes.
 pub(crate) struct Server {
     process: Child,
-    questions: ChildStdin,
+    /// It ends when these do.
+    questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     address: SocketAddr,
 }
@@ -37,7 +38,7 @@ impl Server {
         };
         let mut server = Self {
             process,
-            questions,
+            questions: Some(questions),
             answers: BufReader::new(answers),
             address: (Ipv4Addr::LOCALHOST, 0).into(),
         };
@@ -46,13 +47,21 @@ impl Server {
         Ok(server)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Processor time so far, user and system, of the threads that ended as well.
     pub(crate) fn cpu(&mut self) -> io::Result<Duration> {
-        self.questions.write_all(b"\n")?;
+        let ended = || io::Error::other("the server has ended");
+        self.questions
+            .as_ref()
+            .ok_or_else(ended)?
+            .write_all(b"\n")?;
         Ok(Duration::from_nanos(self.answer()?))
     }
 
@@ -84,8 +93,14 @@ impl Server {
             .ok_or_else(|| io::Error::other("the kernel tells no VmHWM"))
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.questions = None;
+        self.process.wait().map(drop)
+    }
+
     fn proc(&self, file: &str) -> String {
-        format!("/proc/{}/{file}", self.process.id())
+        format!("/proc/{}/{file}", self.id())
     }
 
     /// Reads one line that is a number.

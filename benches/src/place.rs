@@ -2,7 +2,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags, syncfs};
 use tempfile::TempDir;
 
 use crate::workload::MIB;
@@ -15,12 +15,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// A new directory in the one the environment names, or else beside the program.
-    pub(crate) fn new() -> io::Result<Self> {
-        let parent = match std::env::var_os(DIR_VARIABLE) {
-            Some(dir) => PathBuf::from(dir),
-            None => beside_the_program()?,
-        };
+    /// A new directory in `parent`, or in the one the environment names, or else beside the
+    /// program.
+    pub(crate) fn new(parent: Option<&Path>) -> io::Result<Self> {
+        let named = parent.map(Path::to_owned);
+        let named = named.or_else(|| std::env::var_os(DIR_VARIABLE).map(PathBuf::from));
+        let parent = named.map_or_else(beside_the_program, Ok)?;
         fs::create_dir_all(&parent)?;
         let dir = tempfile::Builder::new()
             .prefix("loopback-")
@@ -38,8 +38,15 @@ impl Place {
         tempfile::tempdir_in(self.path())
     }
 
+    /// Makes all runs begin alike: memory for `bytes` of page cache is there, and nothing of the
+    /// run before is left to be written.
+    pub(crate) fn prepare(&self, bytes: u64) -> io::Result<()> {
+        self.touch(bytes)?;
+        Ok(syncfs(File::open(self.path())?)?)
+    }
+
     /// Takes memory for `bytes` of page cache, and frees it again.
-    pub(crate) fn touch(&self, bytes: u64) -> io::Result<()> {
+    fn touch(&self, bytes: u64) -> io::Result<()> {
         let mut file = tempfile::tempfile_in(self.path())?;
         let piece = vec![1; usize::try_from(MIB).unwrap_or(usize::MAX)];
         for _ in 0..bytes.div_ceil(MIB) {

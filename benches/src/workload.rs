@@ -1,3 +1,5 @@
+use crate::lineup::Lineup;
+
 /// Bytes of one `MiB`.
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -14,6 +16,8 @@ pub(crate) struct Workload {
     pub(crate) bytes: u64,
     /// What matters.
     pub(crate) unit: Unit,
+    /// Who makes them.
+    pub(crate) lineup: &'static Lineup,
 }
 
 /// What a workload is measured in.
@@ -48,38 +52,4 @@ impl Workload {
         };
         format!("{}: {count} x {size}, connections: {streams}", self.name)
     }
-}
-
-/// The workloads of a run that is to be quoted.
-pub(crate) fn full() -> [Workload; 3] {
-    workloads(1024 * MIB, 125)
-}
-
-/// A quarter of that.
-pub(crate) fn quick() -> [Workload; 3] {
-    workloads(256 * MIB, 32)
-}
-
-fn workloads(total: u64, small_uploads: u64) -> [Workload; 3] {
-    let one = Workload {
-        name: "one",
-        streams: 1,
-        uploads: 1,
-        bytes: total,
-        unit: Unit::Bytes,
-    };
-    let eight = Workload {
-        name: "eight",
-        streams: 8,
-        bytes: total / 8,
-        ..one
-    };
-    let small = Workload {
-        name: "small",
-        streams: 16,
-        uploads: small_uploads,
-        bytes: MIB / 16,
-        unit: Unit::Uploads,
-    };
-    [one, eight, small]
 }

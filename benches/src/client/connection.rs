@@ -9,13 +9,13 @@ const ANSWER_MAX: usize = 16 << 10;
 const END_OF_HEAD: &str = "\r\n\r\n";
 
 /// A keep-alive HTTP/1.1 connection that knows exactly what it needs.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     socket: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
@@ -27,7 +27,7 @@ impl Connection {
     /// Sends a request and answers what follows the head of its answer.
     ///
     /// `head` is the request line and headers, each with its line break, without `Content-Length`.
-    pub(super) fn request(&mut self, head: &str, body: &[u8], status: u16) -> io::Result<&str> {
+    pub(crate) fn request(&mut self, head: &str, body: &[u8], status: u16) -> io::Result<&str> {
         let len = body.len();
         let head = format!("{head}Host: bench\r\nContent-Length: {len}{END_OF_HEAD}");
         send(&mut self.socket, head.as_bytes(), body)?;

@@ -1,7 +1,7 @@
 //! What the layer is measured against: axum, and nothing else.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
@@ -24,11 +24,32 @@ async fn discard(mut body: Body) -> Result<StatusCode, StatusCode> {
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// When a bare server flushes what it has written.
+#[derive(Clone, Copy)]
+pub(super) enum Flush {
+    Never,
+    /// Before each answer, in the request's own task.
+    Inline,
+    /// Before each answer, on a blocking thread.
+    Blocking,
+}
+
+impl Flush {
+    async fn flush(self, file: Arc<File>) -> io::Result<()> {
+        match self {
+            Self::Never => Ok(()),
+            Self::Inline => file.sync_data(),
+            Self::Blocking => tokio::task::spawn_blocking(move || file.sync_data()).await?,
+        }
+    }
+}
+
 /// Writes every body into the file of its name in `dir`, at its offset.
-pub(super) fn writing(dir: PathBuf) -> io::Result<Router> {
+pub(super) fn writing(dir: PathBuf, flush: Flush) -> io::Result<Router> {
     std::fs::create_dir_all(&dir)?;
     let files = Arc::new(Files {
         dir,
+        flush,
         open: Mutex::default(),
     });
     Ok(Router::new()
@@ -49,6 +70,7 @@ async fn write(
     if offset == total {
         files.close(&name);
     }
+    files.flush.flush(file).await.map_err(failed)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -67,6 +89,7 @@ fn failed(_: io::Error) -> StatusCode {
 /// The files that are being written, each opened once.
 struct Files {
     dir: PathBuf,
+    flush: Flush,
     open: Mutex<HashMap<String, Arc<File>>>,
 }
 
@@ -75,7 +98,14 @@ impl Files {
         if let Some(file) = self.lock().get(name) {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(File::create_new(self.dir.join(name))?);
+        // Two requests may come here with the first two chunks of a file: both get it.
+        let mut options = OpenOptions::new();
+        let file = options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.dir.join(name))?;
+        let file = Arc::new(file);
         self.lock().insert(name.to_owned(), Arc::clone(&file));
         Ok(file)
     }

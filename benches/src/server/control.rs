@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, Write as _};
 use std::thread;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::cpu;
 
 /// No run takes as long.
 const LIFE_MAX: Duration = Duration::from_secs(600);
@@ -18,7 +18,7 @@ pub(super) fn end_with_parent() -> io::Result<()> {
     answering.spawn(|| {
         let mut lines = io::stdin().lock().lines();
         while let Some(Ok(_)) = lines.next() {
-            if tell(cpu_nanos()).is_err() {
+            if tell(cpu::so_far().as_nanos()).is_err() {
                 break;
             }
         }
@@ -37,11 +37,4 @@ pub(super) fn tell(number: impl Display) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{number}")?;
     stdout.flush()
-}
-
-/// Processor time of all threads, user and system. `/proc` counts it in ticks of 10 ms, which is
-/// too coarse for a run of half a second.
-fn cpu_nanos() -> u128 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::try_from(time).map_or(0, |time| time.as_nanos())
 }

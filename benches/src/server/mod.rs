@@ -1,6 +1,7 @@
-//! The contestants: one accept loop, one runtime, four applications.
+//! The contestants: one accept loop, one runtime, several applications.
 
 mod bare;
+mod beside;
 mod control;
 mod resumable;
 
@@ -12,6 +13,8 @@ use std::thread;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
+
+use bare::Flush;
 
 use crate::contestant::Contestant;
 
@@ -45,10 +48,19 @@ pub(crate) fn serve(contestant: Contestant, dir: &Path) -> io::Result<()> {
 }
 
 async fn app(contestant: Contestant, dir: &Path) -> io::Result<Router> {
-    match contestant {
-        Contestant::Discard => Ok(bare::discarding()),
-        Contestant::Inline => bare::writing(dir.join(FILES)),
-        Contestant::Store => resumable::app(dir, "store").await,
-        Contestant::Handler => resumable::app(dir, "handler").await,
-    }
+    let bare = |flush| bare::writing(dir.join(FILES), flush);
+    let durability = contestant.durability().unwrap_or_default();
+    let app = match contestant {
+        Contestant::Discard => bare::discarding(),
+        Contestant::Inline => bare(Flush::Never)?,
+        Contestant::InlineFlush => bare(Flush::Inline)?,
+        Contestant::BlockingFlush => bare(Flush::Blocking)?,
+        Contestant::Store | Contestant::StorePower => {
+            return resumable::app(dir, "store", durability).await;
+        }
+        Contestant::Handler | Contestant::HandlerPower => {
+            return resumable::app(dir, "handler", durability).await;
+        }
+    };
+    Ok(app.merge(beside::routes(dir)))
 }

@@ -10,29 +10,33 @@ use steadfast::SteadfastLayer;
 use steadfast::config::UploadConfig;
 use tower::Layer as _;
 
-use super::FILES;
+use super::{FILES, beside};
 
 /// The layer around a handler, with its state and its files below `dir`.
-pub(super) async fn app(dir: &Path, mode: &str) -> io::Result<Router> {
-    let loaded = UploadConfig::from_toml(&config(dir, mode)).map_err(io::Error::other)?;
+pub(super) async fn app(dir: &Path, mode: &str, durability: &str) -> io::Result<Router> {
+    let loaded =
+        UploadConfig::from_toml(&config(dir, mode, durability)).map_err(io::Error::other)?;
     let (layer, driver) = SteadfastLayer::from_config(loaded.config)
         .await
         .map_err(io::Error::other)?;
-    let app = Router::new().route("/upload", post(count));
+    let app = Router::new()
+        .route("/upload", post(count))
+        .merge(beside::routes(dir));
     tokio::spawn(driver.deliver_through::<Body, _>(app.clone()).run());
     Ok(Router::new().fallback_service(layer.layer(app)))
 }
 
-/// No signatures, as the bare servers check none; `process`, as they flush nothing.
-fn config(dir: &Path, mode: &str) -> String {
+/// No signatures, as the bare servers check none. The durability is always said, so that figures
+/// mean the same whatever the default is.
+fn config(dir: &Path, mode: &str, durability: &str) -> String {
     let (state, files) = (dir.join("state"), dir.join(FILES));
     format!(
         "[uploads]\n\
          state_dir = {state:?}\n\
-         durability = \"process\"\n\
+         durability = {durability:?}\n\
          min_free_space = \"1MB\"\n\
          [delivery]\n\
-         mode = \"{mode}\"\n\
+         mode = {mode:?}\n\
          storage_path = {files:?}\n\
          finalize_wait = \"60s\"\n\
          [deduplication]\n\
