@@ -8,6 +8,7 @@
 
 mod contract;
 mod flush;
+mod mount;
 mod pace;
 mod system;
 mod write_back;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub use contract::{File, Filesystem, Open};
 pub use flush::Flush;
 use flush::Flusher;
+pub use mount::doubt;
 pub use pace::Pace;
 pub use system::System;
 
