@@ -265,7 +265,7 @@ mod tests {
             let sender = sender.clone();
             async move {
                 let _ = sender.send(());
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let _ = tokio::time::timeout(Duration::from_secs(1), kept_up(work)).await;

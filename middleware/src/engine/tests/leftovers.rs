@@ -137,3 +137,24 @@ async fn what_has_expired_is_removed_without_being_opened() {
         assert_eq!(next.faults.count(point), 0, "{point:?}");
     }
 }
+
+/// Data first, log last: bytes that stay have a log that says whose they were.
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_bytes_cannot_be_removed_is_removed_later() {
+    for kind in KINDS {
+        let rig = Rig::new(kind);
+        let id = rig.nearly(3 * CHUNK).await;
+        rig.pass(Duration::from_secs(25 * 3_600));
+        rig.faults
+            .fail(Point::BlobRemove, std::io::ErrorKind::Other);
+        rig.engine.sweep().await;
+        assert!(rig.store().read(id.key()).await.unwrap().is_some());
+        assert!(rig.data_file(&id).exists());
+        assert_eq!(rig.engine.sessions(), 1, "{kind:?}: it takes room");
+        rig.pass(Duration::from_secs(3_600));
+        rig.engine.sweep().await;
+        assert!(rig.store().read(id.key()).await.unwrap().is_none());
+        assert!(!rig.data_file(&id).exists());
+        assert_eq!(rig.engine.sessions(), 0, "{kind:?}");
+    }
+}
