@@ -12,7 +12,7 @@ use tower_layer::Layer;
 use crate::auth::{self, Gate, KeyRing};
 use crate::blob::{Blobs, Local, StateDir};
 use crate::clock::Clock;
-use crate::config::UploadConfig;
+use crate::config::{self, Durability, UploadConfig};
 use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -21,7 +21,7 @@ use crate::hooks::{Finished, Hooks};
 use crate::service::Steadfast;
 use crate::store::{Disk, Memory, Store};
 use crate::upload::{Declaration, Owner};
-use crate::volume::{Filesystem, Pace, System, Volume};
+use crate::volume::{self, Filesystem, Pace, System, Volume};
 
 /// Longer than a process that shuts down in time keeps its state directory.
 const LOCK_GRACE: Duration = Duration::from_secs(5);
@@ -85,6 +85,7 @@ impl SteadfastLayer {
     pub async fn from_config(config: UploadConfig) -> Result<(Self, Driver), Error> {
         let config = Arc::new(config);
         let state_dir = open_state_dir(&config).await?;
+        warn_of_mount(&config);
         let ring = KeyRing::open(&config.security, state_dir.path());
         let ring = ring.map_err(|error| Error::because("there is no usable secret", error))?;
         let gate = Gate::new(&config.security, &config.server.public_base, ring);
@@ -137,6 +138,11 @@ impl SteadfastLayer {
 
 async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
     let path = &config.uploads.state_dir;
+    if let Some(key) = config::serving(config).next() {
+        let dir = path.display();
+        let message = format!("uploads.state_dir {dir} is inside of {key}, which is served");
+        return Err(Error::new(message));
+    }
     let wait = config.timeouts.shutdown + LOCK_GRACE;
     StateDir::open(path, wait).await.map_err(|error| {
         let dir = path.display();
@@ -148,6 +154,20 @@ async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
         };
         Error::new(message)
     })
+}
+
+/// Says where what is promised depends on more than this machine's disk.
+fn warn_of_mount(config: &UploadConfig) {
+    let promises_power = config.keeps_sessions() && config.durability() == Durability::Power;
+    let dir = &config.uploads.state_dir;
+    if let Some(doubt) = promises_power.then(|| volume::doubt(dir)).flatten() {
+        tracing::warn!(
+            "uploads.state_dir {} is on {doubt}. Acknowledged bytes may not survive a power cut \
+             there, though durability = \"power\" promises it: use a directory on a local disk, or \
+             set durability = \"process\", so that clients are told what holds",
+            dir.display()
+        );
+    }
 }
 
 type Stores = (Arc<dyn Store>, Arc<dyn Blobs>);

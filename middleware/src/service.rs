@@ -229,6 +229,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_state_directory_that_is_served_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = UploadConfig::default();
+        config.uploads.state_dir = dir.path().join("files/state");
+        config.delivery.mode = crate::config::Mode::Store;
+        config.delivery.storage_path = dir.path().join("files");
+        let error = SteadfastLayer::from_config(config).await.map(drop);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("is inside of delivery.storage_path"),
+            "{error}"
+        );
+        assert!(!dir.path().join("files").exists(), "nothing is made");
+    }
+
+    #[tokio::test]
     async fn switched_off_routes_belong_to_the_app() {
         let rig = Rig::new(|config| config.dialects.chunked = false).await;
         let answer = rig

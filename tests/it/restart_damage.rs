@@ -104,12 +104,18 @@ fn a_destroyed_record_promises_nothing() {
         held.write_all_at(&vec![0xFF; usize::try_from(end).unwrap()], 0)
             .unwrap();
     });
-    let status = server
-        .client()
-        .status_request(&session.id)
-        .send(server.addr());
-    assert!([404, 410].contains(&status.status), "{}", status.status);
-    let put = server.client().put_chunk(&session, &file, 1);
-    assert!([404, 410].contains(&put.status), "{}", put.status);
+    for _ in 0..3 {
+        server
+            .client()
+            .status_request(&session.id)
+            .send(server.addr())
+            .refused(410, "state_lost");
+        let put = server.client().put_chunk(&session, &file, 1);
+        put.refused(410, "state_lost");
+    }
+    let lost = tree::list(&server.state_dir().join("lost"));
+    assert_eq!(lost.len(), 1, "it is kept for whoever looks into it");
+    let logs = server.logs();
+    assert_eq!(logs.matches("the upload is lost").count(), 1, "{logs}");
     let _ = server.client().upload("other.bin", &file).1.status_is(200);
 }

@@ -1,4 +1,4 @@
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -91,7 +91,7 @@ impl KeyRing {
             return Ok(Self::of(DEFAULT_ID, read(path)?));
         }
         let path = state_dir.join("secret");
-        if !path.exists() {
+        if !is_made(&path) {
             make(&path).map_err(|source| KeyRingError::Io {
                 path: path.clone(),
                 source,
@@ -151,15 +151,93 @@ fn read(path: &Path) -> Result<Secret, KeyRingError> {
     })
 }
 
+/// Whether there is a secret. A file of nothing, or of zeros, is what a power cut leaves of one that
+/// was never flushed, and so never used.
+fn is_made(path: &Path) -> bool {
+    match fs::read(path) {
+        Ok(text) => text
+            .iter()
+            .any(|&byte| byte != 0 && !byte.is_ascii_whitespace()),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
 /// Keeps 32 random bytes as hex: printable, so that `openssl` can be given it on a command line.
+/// The file has its name only once it is whole and durable.
 fn make(path: &Path) -> io::Result<()> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let unfinished = path.with_extension("new");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)?;
-    writeln!(file, "{}", hex::encode(random))?;
-    file.sync_all()
+        .open(&unfinished)?;
+    file.write_all(format!("{}\n", hex::encode(random)).as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn secret(dir: &Path) -> Vec<u8> {
+        let ring = KeyRing::open(&Security::default(), dir).unwrap();
+        assert_eq!(ring.made_at(), Some(&*dir.join("secret")));
+        let mode = fs::metadata(dir.join("secret"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        assert!(!dir.join("secret.new").exists());
+        ring.signing().unwrap().secret.expose().to_vec()
+    }
+
+    #[test]
+    fn a_secret_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = secret(dir.path());
+        assert_eq!(made.len(), 64);
+        assert_eq!(secret(dir.path()), made);
+        assert_ne!(secret(tempfile::tempdir().unwrap().path()), made);
+    }
+
+    /// The process or the machine died while it was being made.
+    #[test]
+    fn a_secret_that_was_cut_short_is_made_anew() {
+        for (name, left) in [
+            ("secret", &b""[..]),
+            ("secret", &[0; 65]),
+            ("secret", b"\n"),
+            ("secret.new", b"0123456789abcdef"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(name), left).unwrap();
+            let made = secret(dir.path());
+            assert_eq!(made.len(), 64, "{name} {left:?}");
+            assert_eq!(secret(dir.path()), made);
+        }
+    }
+
+    /// Whoever put it there means it: it is not replaced behind their back.
+    #[test]
+    fn a_secret_that_is_too_short_is_refused_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("secret"), "short").unwrap();
+        let refused = KeyRing::open(&Security::default(), dir.path()).unwrap_err();
+        assert!(matches!(refused, KeyRingError::Refused { .. }), "{refused}");
+        assert_eq!(fs::read(dir.path().join("secret")).unwrap(), b"short");
+    }
 }

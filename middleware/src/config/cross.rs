@@ -91,7 +91,22 @@ fn worker_counts(review: &Review<'_>) -> Vec<Problem> {
 
 /// Unfinished uploads of strangers must not be in a directory that an app serves.
 fn state_dir(review: &Review<'_>) -> Vec<Problem> {
-    let config = review.config;
+    let mut problems = Vec::new();
+    for path in serving(review.config) {
+        let paths = ["uploads.state_dir", path];
+        if review.is_sound(&paths) {
+            let found = quote(&review.config.uploads.state_dir.to_string_lossy());
+            let text = format!(
+                "{found} is not allowed: expected a directory outside of {path}, which is served"
+            );
+            problems.push(review.problem(&paths, &text));
+        }
+    }
+    problems
+}
+
+/// The keys of directories that are served, as far as we know, and hold `uploads.state_dir`.
+pub(crate) fn serving(config: &UploadConfig) -> impl Iterator<Item = &'static str> {
     let storage = (config.delivery.mode == Mode::Store).then_some(&config.delivery.storage_path);
     let served = [
         ("delivery.storage_path", storage),
@@ -100,19 +115,10 @@ fn state_dir(review: &Review<'_>) -> Vec<Problem> {
             config.deduplication.directory.as_ref(),
         ),
     ];
-    let mut problems = Vec::new();
-    for (path, directory) in served {
-        let paths = ["uploads.state_dir", path];
-        let inside = directory.is_some_and(|outer| is_inside(&config.uploads.state_dir, outer));
-        if inside && review.is_sound(&paths) {
-            let found = quote(&config.uploads.state_dir.to_string_lossy());
-            let text = format!(
-                "{found} is not allowed: expected a directory outside of {path}, which is served"
-            );
-            problems.push(review.problem(&paths, &text));
-        }
-    }
-    problems
+    let holds = |outer: &PathBuf| is_inside(&config.uploads.state_dir, outer);
+    served
+        .into_iter()
+        .filter_map(move |(path, directory)| directory.is_some_and(holds).then_some(path))
 }
 
 fn is_inside(inner: &Path, outer: &Path) -> bool {

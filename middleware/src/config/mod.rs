@@ -62,6 +62,7 @@ mod unbuilt;
 mod units;
 
 pub use cidr::Cidr;
+pub(crate) use cross::serving;
 pub use error::{ConfigError, Notice};
 pub use load::Loaded;
 pub use redis_url::RedisUrl;

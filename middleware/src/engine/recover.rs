@@ -29,8 +29,10 @@ impl Engine {
     /// Answers how many wait.
     pub async fn recover(self: &Arc<Self>, deliver: Option<&Arc<dyn Deliver>>) -> usize {
         let mut waiting = 0;
+        let mut steps = Steps::default();
         for key in self.delivering().await {
             let record = self.discover(key, self.clock.now()).await;
+            steps.log(record.as_ref().map_or(0, |r| r.revision)).await;
             match record.filter(|record| record.state.is_delivering()) {
                 Some(record) => waiting += self.offer(key, &record, deliver).await,
                 None => self.forget_delivering(key).await,

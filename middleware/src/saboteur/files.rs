@@ -8,6 +8,25 @@ use crate::volume::{File, Filesystem, Found, Open};
 /// More than a record of a chunk and a mark take in a log.
 const LAST_RECORDS: u64 = 60;
 
+/// Where the length of the first record stands in a log, and where that record begins.
+const FIRST_LEN: u64 = 24;
+const FIRST: u64 = 32;
+
+/// Cuts what is last in a log, but not the header.
+fn cut_last_records(log: &dyn File) -> io::Result<()> {
+    let mut first = [0; 4];
+    let len = log.len()?;
+    if len < FIRST {
+        return Ok(());
+    }
+    log.read_exact_at(&mut first, FIRST_LEN)?;
+    let header = FIRST + u64::from(u32::from_le_bytes(first));
+    if header < len {
+        log.set_len(header.max(len.saturating_sub(LAST_RECORDS)))?;
+    }
+    Ok(())
+}
+
 pub(super) struct Files(pub(super) Arc<dyn Filesystem>);
 
 impl Filesystem for Files {
@@ -15,8 +34,7 @@ impl Filesystem for Files {
         let inner = self.0.open(path, how)?;
         let is_log = path.extension().is_some_and(|extension| extension == "log");
         if has(Bug::TruncateRecords) && is_log && how == Open::Write {
-            let len = inner.len()?;
-            inner.set_len(len.saturating_sub(LAST_RECORDS))?;
+            cut_last_records(inner.as_ref())?;
         }
         Ok(Arc::new(Opened {
             inner,

@@ -8,6 +8,7 @@
 
 mod contract;
 mod flush;
+mod mount;
 mod pace;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -25,6 +26,7 @@ pub use contract::Found;
 pub use contract::{File, Filesystem, Open};
 pub use flush::Flush;
 use flush::Flusher;
+pub use mount::doubt;
 pub use pace::Pace;
 pub use system::System;
 

@@ -24,7 +24,7 @@ impl StateDir {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when another process keeps the lock.
     pub async fn open(path: &Path, wait: Duration) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        make(path)?;
         check_ours(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o700))?;
         let mut options = OpenOptions::new();
@@ -73,6 +73,28 @@ impl StateDir {
     }
 }
 
+/// Makes a directory, and makes durable that there is one: a flush of what is in it does not.
+fn make(path: &Path) -> io::Result<()> {
+    let changed: Vec<_> = parents_of_missing(path).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    changed
+        .into_iter()
+        .try_for_each(|dir| File::open(dir)?.sync_all())
+}
+
+/// The directories that get a new name when `path` is made.
+fn parents_of_missing(path: &Path) -> impl Iterator<Item = &Path> {
+    let missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing = path.ancestors().take_while(missing);
+    missing.filter_map(Path::parent).map(|parent| {
+        if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        }
+    })
+}
+
 /// Refuses a directory that holds other things than ours: closing it to everybody else may be the
 /// last thing its owner wants.
 fn check_ours(path: &Path) -> io::Result<()> {
@@ -82,4 +104,27 @@ fn check_ours(path: &Path) -> io::Result<()> {
     }
     let message = "it exists and holds other files; name one of its own";
     Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, message))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_directory_that_gets_a_new_name_is_flushed() {
+        let dir = tempfile::tempdir().unwrap();
+        let parents = |path: &str| -> Vec<PathBuf> {
+            let path = dir.path().join(path);
+            parents_of_missing(&path).map(Path::to_owned).collect()
+        };
+        assert_eq!(parents("a"), [dir.path()]);
+        let below = |path| dir.path().join(path);
+        assert_eq!(parents("a/b/c"), [below("a/b"), below("a"), below("")]);
+        make(&below("a")).unwrap();
+        assert_eq!(parents("a"), [""; 0].map(PathBuf::from));
+        assert_eq!(parents("a/b"), [below("a")]);
+        let relative: Vec<_> = parents_of_missing(Path::new("no such/state")).collect();
+        assert_eq!(relative, [Path::new("no such"), Path::new(".")]);
+    }
 }

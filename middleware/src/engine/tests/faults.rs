@@ -102,6 +102,7 @@ pub(super) enum Point {
     StoreRead,
     BlobWrite,
     BlobRead,
+    BlobRemove,
     Publish,
 }
 
@@ -235,7 +236,10 @@ impl Blobs for FaultyBlobs {
     }
 
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, io::Result<()>> {
-        self.inner.remove(key)
+        Box::pin(async move {
+            self.faults.check(Point::BlobRemove)?;
+            self.inner.remove(key).await
+        })
     }
 
     fn publish(

@@ -272,6 +272,8 @@ impl Filesystem for Arc<SimFs> {
         state.change(Change::Removed(path.to_owned()));
         let held = state.inodes[&inode].bytes().to_vec();
         state.stale.extend(held);
+        let whole_pages = state.stale.len().next_multiple_of(PAGE);
+        state.stale.resize(whole_pages, 0);
         let excess = state.stale.len().saturating_sub(64 * PAGE);
         state.stale.drain(..excess / PAGE * PAGE);
         Ok(())

@@ -107,6 +107,9 @@ impl World {
         let calls = self.app.calls.lock().unwrap();
         let hold = self.config.delivery.on_unknown == OnUnknown::Hold;
         for (index, call) in calls.iter().enumerate() {
+            if self.expired.get(&call.key).is_some_and(|&before| index < before) {
+                continue;
+            }
             let again = calls[index + 1..].iter().find(|next| next.key == call.key);
             let Some(again) = again else { continue };
             let asks = matches!(call.status, Some(503));
@@ -139,6 +142,9 @@ impl World {
 }
 
 fn heard_view(upload: &mut Upload, view: &View) -> Result<(), String> {
+    if view.header.declaration.total != upload.total || view.chunk_size != upload.chunk {
+        return Err("that is another file".to_owned());
+    }
     if upload.cancelled && view.state != State::Cancelled {
         return Err(format!("a cancelled upload is {}", view.state));
     }

@@ -149,6 +149,12 @@ impl World {
             if self.fs.is_cut() {
                 break;
             }
+            if self.rng.chance(5) {
+                self.note("  a long time passes".to_owned());
+                self.expire();
+                engine.close_idle().await;
+                engine.sweep().await;
+            }
             if self.rng.chance(10) {
                 engine.close_idle().await;
                 tokio::time::sleep(Duration::from_secs(2)).await;

@@ -129,6 +129,8 @@ pub(super) struct World {
     pub(super) now: Arc<AtomicU64>,
     /// How each life ended: whether the process died in the middle.
     pub(super) crashed: BTreeMap<usize, bool>,
+    /// Uploads that may have been forgotten, and how many calls there were then.
+    pub(super) expired: BTreeMap<UploadKey, usize>,
     log: Vec<String>,
 }
 
@@ -160,6 +162,7 @@ impl World {
             config: Arc::new(config),
             now: Arc::new(AtomicU64::new(1_000_000_000)),
             crashed: BTreeMap::new(),
+            expired: BTreeMap::new(),
             log: Vec::new(),
             rng,
         }
@@ -215,6 +218,17 @@ impl World {
 
     pub(super) fn deliver(&self) -> Arc<dyn Deliver> {
         saboteur::deliver(Arc::new(Arc::clone(&self.app)))
+    }
+
+    /// Lets so much time pass that nobody has to remember an upload; it may be begun anew.
+    pub(super) fn expire(&mut self) {
+        self.pass(Duration::from_secs(50 * 3_600));
+        let calls = self.app.calls.lock().unwrap().len();
+        for upload in &mut self.uploads {
+            upload.held.clear();
+            (upload.created, upload.cancelled, upload.told) = (false, false, None);
+            self.expired.insert(upload.id.key(), calls);
+        }
     }
 
     /// Lets the clock run.
