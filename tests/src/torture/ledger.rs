@@ -96,6 +96,18 @@ impl Upload {
         }
     }
 
+    /// Takes back what the client heard from `from` on; how many answers those are.
+    pub fn unsay(&mut self, from: SystemTime) -> usize {
+        let before = self.acked.len();
+        self.acked.retain(|_, ack| ack.at < from);
+        let mut unsaid = before - self.acked.len();
+        if self.done_at.is_some_and(|at| at >= from) {
+            (self.done_at, self.phase) = (None, Phase::Open);
+            unsaid += 1;
+        }
+        unsaid
+    }
+
     /// Notes that the client learnt of the end.
     pub fn done(&mut self, answer: String) {
         if self.phase == Phase::Open {
@@ -172,6 +184,18 @@ mod tests {
         upload.done("answer".to_owned());
         upload.crashed();
         assert_eq!(upload.risks, 1, "its end is known");
+    }
+
+    #[test]
+    fn what_came_too_late_is_unsaid() {
+        let mut upload = upload();
+        upload.ack(0);
+        let from = SystemTime::now();
+        upload.ack(1);
+        upload.done("answer".to_owned());
+        assert_eq!(upload.unsay(from), 2);
+        assert_eq!(upload.acked.len(), 1);
+        assert_eq!((upload.phase, upload.done_at), (Phase::Open, None));
     }
 
     #[test]

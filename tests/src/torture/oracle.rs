@@ -154,8 +154,10 @@ fn chunks(upload: &mut Upload, view: &View) -> Vec<Finding> {
         if let Some(ack) = upload.acked.remove(chunk) {
             let age = ack.at.elapsed().unwrap_or_default();
             found.push(Finding::Lost(format!(
-                "{}: chunk {chunk}, {} bytes, acknowledged {age:.1?} ago",
-                plan.name, ack.len
+                "{}: chunk {chunk} of {}, {} bytes, acknowledged {age:.1?} ago",
+                plan.name,
+                plan.chunks(),
+                ack.len
             )));
         }
     }

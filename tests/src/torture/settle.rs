@@ -113,6 +113,7 @@ impl Lane {
         let rules = Rules {
             hold,
             killed: self.killed.clone(),
+            cut: self.cut.clone(),
         };
         let mut book = load::open(&self.book);
         let known: BTreeMap<String, Known> = book
@@ -161,6 +162,7 @@ impl Lane {
         if let Some(mut instance) = self.instance.take() {
             let status = instance.process().terminate(END_LIMIT);
             self.killed.insert(self.run, super::lane::now_ms());
+            self.keep_logs(&instance);
             if !status.success() {
                 let text = format!("{}: ended with {status}", self.shape.name);
                 self.report.found.push(Finding::Odd(text));
@@ -219,7 +221,7 @@ impl Lane {
                 .to_string_lossy();
             match first.as_ref() {
                 "cwd" => !["", "config.toml", "uploads"].contains(&inside.as_ref()),
-                other => !["state", "calls", "disk", "image", "trace"].contains(&other),
+                other => !["state", "calls", "log"].contains(&other),
             }
         });
         state
