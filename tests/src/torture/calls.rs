@@ -100,6 +100,8 @@ pub struct Known {
     pub is_done: bool,
     /// Whether it must never reach the handler.
     pub is_refused: bool,
+    /// Whether its body may break off, since its files were damaged.
+    pub is_damaged: bool,
 }
 
 /// What decides whether a second call was right.
@@ -148,6 +150,10 @@ pub fn judge(calls: &[Call], known: &BTreeMap<String, Known>, rules: &Rules) -> 
 
 /// Why `later` should not have been made after `call`, if so.
 fn repeated(call: &Call, later: &Call, rules: &Rules) -> Option<String> {
+    // Both sides know that nothing came of a broken body.
+    if matches!(call.end, Some(End::Broken { .. })) {
+        return None;
+    }
     let what = format!("{}: called in run {} and {}", call.key, call.run, later.run);
     if call.run == later.run {
         return Some(format!("{what}, without a crash in between"));
@@ -176,7 +182,8 @@ fn wrong(call: &Call, upload: &Known, rules: &Rules) -> Option<Finding> {
         None => None,
         Some(End::Broken { at }) => {
             let is_cut = rules.cut.get(&call.run).is_some_and(|cut| cut <= at);
-            (!is_cut).then(|| Finding::Odd(format!("{name}: its body broke off")))
+            (!is_cut && !upload.is_damaged)
+                .then(|| Finding::Odd(format!("{name}: its body broke off")))
         }
         Some(End::Took {
             sha256,
@@ -202,6 +209,7 @@ mod tests {
             done,
             is_done: done.is_some(),
             is_refused: false,
+            is_damaged: false,
         };
         BTreeMap::from([("key".to_owned(), upload)])
     }

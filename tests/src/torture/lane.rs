@@ -188,7 +188,10 @@ impl Lane {
     /// Adds what a server printed to the file `log`, for whoever looks into a finding.
     pub(super) fn keep_logs(&self, instance: &Instance) {
         let mut options = std::fs::OpenOptions::new();
-        let file = options.create(true).append(true).open(self.root.path().join("log"));
+        let file = options
+            .create(true)
+            .append(true)
+            .open(self.root.path().join("log"));
         if let (true, Ok(mut file)) = (self.keep, file) {
             let _ = write!(file, "--- run {}\n{}", self.run, instance.logs());
         }

@@ -35,6 +35,8 @@ pub enum Phase {
     Rejected,
     /// The server holds it, since nobody knows what the handler did.
     Held,
+    /// The server says that it is lost.
+    Lost,
     /// Nobody asks for it any more.
     Closed,
 }
@@ -60,6 +62,8 @@ pub struct Upload {
     pub done_at: Option<SystemTime>,
     /// Crashes that may have fallen into its hand-off.
     pub risks: usize,
+    /// Whether its files were damaged on purpose.
+    pub damaged: bool,
     /// What the handler stored was looked at and found right.
     pub verified: bool,
 }
@@ -78,6 +82,7 @@ impl Upload {
             phase: Phase::Open,
             done_at: None,
             risks: 0,
+            damaged: false,
             verified: false,
         }
     }
@@ -125,7 +130,7 @@ impl Upload {
     /// Whether the server may be asked for it.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.id.is_some() && self.phase != Phase::Closed
+        self.id.is_some() && ![Phase::Closed, Phase::Lost].contains(&self.phase)
     }
 
     /// Notes that the server dies now.

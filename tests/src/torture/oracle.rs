@@ -87,7 +87,7 @@ pub fn judge(upload: &mut Upload, view: &View, fault: Fault) -> Vec<Finding> {
         410 => {
             let what = format!("{}: 410 {}", upload.plan.name, view.code);
             let found = all_lost(upload, &what);
-            upload.phase = Phase::Closed;
+            upload.phase = Phase::Lost;
             found
         }
         status => vec![Finding::Odd(format!(
