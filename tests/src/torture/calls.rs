@@ -39,7 +39,10 @@ pub enum End {
         name: String,
     },
     /// The body broke off.
-    Broken,
+    Broken {
+        /// When.
+        at: u64,
+    },
 }
 
 /// Reads the file, in the order in which calls began. A line that was cut off is left out.
@@ -75,7 +78,7 @@ pub fn parse(text: &str) -> Vec<Call> {
                 len: len.parse().unwrap_or_default(),
                 name: (*name).to_owned(),
             },
-            _ => End::Broken,
+            _ => End::Broken { at },
         };
         if let Some(place) = places.get(&(run, number)) {
             calls[*place].end = Some(end);
@@ -97,6 +100,8 @@ pub struct Known {
     pub is_done: bool,
     /// Whether it must never reach the handler.
     pub is_refused: bool,
+    /// Whether its body may break off, since its files were damaged.
+    pub is_damaged: bool,
 }
 
 /// What decides whether a second call was right.
@@ -106,6 +111,8 @@ pub struct Rules {
     pub hold: bool,
     /// When each start of the server ended, in milliseconds since 1970.
     pub killed: BTreeMap<u64, u64>,
+    /// When the power went, if it did: no body can be read to its end from then on.
+    pub cut: BTreeMap<u64, u64>,
 }
 
 /// An answer is on record within this time, in milliseconds, on any machine that works.
@@ -115,7 +122,9 @@ const RECORDED: u64 = 5_000;
 #[must_use]
 pub fn judge(calls: &[Call], known: &BTreeMap<String, Known>, rules: &Rules) -> Vec<Finding> {
     let mut by_key: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
-    for call in calls {
+    // Without power nobody is called.
+    let is_heard = |call: &&Call| rules.cut.get(&call.run).is_none_or(|cut| call.begun < *cut);
+    for call in calls.iter().filter(is_heard) {
         by_key.entry(&call.key).or_default().push(call);
     }
     let mut found = Vec::new();
@@ -125,7 +134,7 @@ pub fn judge(calls: &[Call], known: &BTreeMap<String, Known>, rules: &Rules) -> 
             found.extend(repeated(pair[0], pair[1], rules).map(Finding::Double));
         }
         for call in calls {
-            found.extend(upload.and_then(|upload| wrong(call, upload)));
+            found.extend(upload.and_then(|upload| wrong(call, upload, rules)));
         }
     }
     for (key, upload) in known.iter().filter(|(_, upload)| upload.is_done) {
@@ -141,6 +150,10 @@ pub fn judge(calls: &[Call], known: &BTreeMap<String, Known>, rules: &Rules) -> 
 
 /// Why `later` should not have been made after `call`, if so.
 fn repeated(call: &Call, later: &Call, rules: &Rules) -> Option<String> {
+    // Both sides know that nothing came of a broken body.
+    if matches!(call.end, Some(End::Broken { .. })) {
+        return None;
+    }
     let what = format!("{}: called in run {} and {}", call.key, call.run, later.run);
     if call.run == later.run {
         return Some(format!("{what}, without a crash in between"));
@@ -156,7 +169,7 @@ fn repeated(call: &Call, later: &Call, rules: &Rules) -> Option<String> {
 }
 
 /// What is wrong about a call, if anything.
-fn wrong(call: &Call, upload: &Known) -> Option<Finding> {
+fn wrong(call: &Call, upload: &Known, rules: &Rules) -> Option<Finding> {
     let name = &upload.name;
     if upload.is_refused {
         return Some(Finding::Phantom(format!("{name}: handed over, unasked")));
@@ -167,7 +180,11 @@ fn wrong(call: &Call, upload: &Known) -> Option<Finding> {
     }
     match &call.end {
         None => None,
-        Some(End::Broken) => Some(Finding::Odd(format!("{name}: its body broke off"))),
+        Some(End::Broken { at }) => {
+            let is_cut = rules.cut.get(&call.run).is_some_and(|cut| cut <= at);
+            (!is_cut && !upload.is_damaged)
+                .then(|| Finding::Odd(format!("{name}: its body broke off")))
+        }
         Some(End::Took {
             sha256,
             name: given,
@@ -192,6 +209,7 @@ mod tests {
             done,
             is_done: done.is_some(),
             is_refused: false,
+            is_damaged: false,
         };
         BTreeMap::from([("key".to_owned(), upload)])
     }
@@ -200,6 +218,7 @@ mod tests {
         let rules = Rules {
             hold,
             killed: BTreeMap::from([(1, 100), (2, 10_000)]),
+            cut: BTreeMap::from([(2, 9_000)]),
         };
         let found = judge(&parse(text), &known(done), &rules);
         found.iter().map(Finding::kind).collect()
@@ -230,6 +249,26 @@ mod tests {
     fn done_without_a_call_is_a_loss() {
         assert_eq!(kinds("", Some(30), false), ["lost"]);
         assert_eq!(kinds("10 1 0 begin key\n", Some(30), false), ["lost"]);
+    }
+
+    #[test]
+    fn a_body_breaks_off_only_where_the_power_went() {
+        assert_eq!(
+            kinds("10 2 0 begin key\n8999 2 0 broken 0\n", None, false),
+            ["odd"]
+        );
+        assert_eq!(
+            kinds("10 2 0 begin key\n9000 2 0 broken 0\n", None, false),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn a_call_after_the_power_went_is_none() {
+        let text = "9000 2 0 begin key\n9100 3 0 begin key\n";
+        assert_eq!(kinds(text, None, true), [""; 0]);
+        let text = "8999 2 0 begin key\n9100 3 0 begin key\n";
+        assert_eq!(kinds(text, None, true), ["double"]);
     }
 
     #[test]

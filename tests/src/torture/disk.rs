@@ -45,7 +45,7 @@ trap '' INT TERM HUP
 kind=$1 image=$2 mounted=$3 device=none
 undo() {
     set +e
-    while mountpoint -q "$mounted"; do umount "$mounted" || umount -l "$mounted"; done 2>/dev/null
+    umount "$mounted" 2>/dev/null || umount -l "$mounted" 2>/dev/null
     [ "$device" = none ] || losetup -d "$device"
 }
 trap undo EXIT

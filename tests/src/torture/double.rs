@@ -21,7 +21,7 @@ pub fn run(context: &Context) -> Report {
     let cuts = lanes::on_disks(
         context,
         "double cuts",
-        power::shapes(),
+        power::shapes("cut"),
         cycles.div_ceil(2),
         mount,
         |lane, disk, n| {

@@ -1,6 +1,7 @@
 //! One server, its directories and its ledger, through any number of deaths.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -85,7 +86,9 @@ pub struct Lane {
     pub(super) state_dir: PathBuf,
     pub(super) run: u64,
     is_loaded: bool,
+    silent_from: Option<SystemTime>,
     pub(super) killed: BTreeMap<u64, u64>,
+    pub(super) cut: BTreeMap<u64, u64>,
 }
 
 impl Lane {
@@ -132,7 +135,9 @@ impl Lane {
             state_dir,
             run: 0,
             is_loaded: false,
+            silent_from: None,
             killed: BTreeMap::new(),
+            cut: BTreeMap::new(),
         }
     }
 
@@ -173,15 +178,43 @@ impl Lane {
         if let Some(mut instance) = self.instance.take() {
             instance.process().kill9();
             self.killed.insert(self.run, now_ms());
+            self.keep_logs(&instance);
             if !self.is_loaded {
                 self.crashed();
             }
         }
     }
 
+    /// Adds what a server printed to the file `log`, for whoever looks into a finding.
+    pub(super) fn keep_logs(&self, instance: &Instance) {
+        let mut options = std::fs::OpenOptions::new();
+        let file = options
+            .create(true)
+            .append(true)
+            .open(self.root.path().join("log"));
+        if let (true, Ok(mut file)) = (self.keep, file) {
+            let _ = write!(file, "--- run {}\n{}", self.run, instance.logs());
+        }
+    }
+
+    /// Notes that the power goes now: what is heard from here on, nobody would have heard.
+    pub fn power_goes(&mut self) {
+        let now = SystemTime::now();
+        self.cut.insert(self.run, ms(now));
+        self.silent_from = Some(now);
+    }
+
     /// Enters a death into the ledger, when no client writes in it any more.
     fn crashed(&mut self) {
         let mut book = load::open(&self.book);
+        if let Some(from) = self.silent_from.take() {
+            let unsaid: usize = book
+                .uploads
+                .iter_mut()
+                .map(|upload| upload.unsay(from))
+                .sum();
+            self.report.note("answers after the power went", unsaid);
+        }
         book.uploads.iter_mut().for_each(Upload::crashed);
     }
 
@@ -253,7 +286,7 @@ impl Lane {
         for (answer, count) in std::mem::take(&mut book.answers) {
             *report.answers.entry(answer).or_default() += count;
         }
-        if self.keep {
+        if self.keep && !report.found.is_empty() {
             report.place = Some(self.root.path().to_owned());
         }
         report

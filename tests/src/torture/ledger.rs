@@ -35,6 +35,8 @@ pub enum Phase {
     Rejected,
     /// The server holds it, since nobody knows what the handler did.
     Held,
+    /// The server says that it is lost.
+    Lost,
     /// Nobody asks for it any more.
     Closed,
 }
@@ -60,6 +62,8 @@ pub struct Upload {
     pub done_at: Option<SystemTime>,
     /// Crashes that may have fallen into its hand-off.
     pub risks: usize,
+    /// Whether its files were damaged on purpose.
+    pub damaged: bool,
     /// What the handler stored was looked at and found right.
     pub verified: bool,
 }
@@ -78,6 +82,7 @@ impl Upload {
             phase: Phase::Open,
             done_at: None,
             risks: 0,
+            damaged: false,
             verified: false,
         }
     }
@@ -94,6 +99,18 @@ impl Upload {
             Some(_) => 0,
             None => bytes.len(),
         }
+    }
+
+    /// Takes back what the client heard from `from` on; how many answers those are.
+    pub fn unsay(&mut self, from: SystemTime) -> usize {
+        let before = self.acked.len();
+        self.acked.retain(|_, ack| ack.at < from);
+        let mut unsaid = before - self.acked.len();
+        if self.done_at.is_some_and(|at| at >= from) {
+            (self.done_at, self.phase) = (None, Phase::Open);
+            unsaid += 1;
+        }
+        unsaid
     }
 
     /// Notes that the client learnt of the end.
@@ -113,7 +130,7 @@ impl Upload {
     /// Whether the server may be asked for it.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.id.is_some() && self.phase != Phase::Closed
+        self.id.is_some() && ![Phase::Closed, Phase::Lost].contains(&self.phase)
     }
 
     /// Notes that the server dies now.
@@ -172,6 +189,18 @@ mod tests {
         upload.done("answer".to_owned());
         upload.crashed();
         assert_eq!(upload.risks, 1, "its end is known");
+    }
+
+    #[test]
+    fn what_came_too_late_is_unsaid() {
+        let mut upload = upload();
+        upload.ack(0);
+        let from = SystemTime::now();
+        upload.ack(1);
+        upload.done("answer".to_owned());
+        assert_eq!(upload.unsay(from), 2);
+        assert_eq!(upload.acked.len(), 1);
+        assert_eq!((upload.phase, upload.done_at), (Phase::Open, None));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod plan;
 pub mod power;
 pub mod report;
 pub mod rng;
+pub mod rot;
 pub mod settle;
 pub mod shutdown;
 pub mod wire;
@@ -50,6 +51,7 @@ pub const TIERS: &[(&str, Tier)] = &[
     ("kill", kill::run),
     ("power", power::run),
     ("double", double::run),
+    ("rot", rot::run),
 ];
 
 /// Runs what the command line asks for; fails when a bound was missed.

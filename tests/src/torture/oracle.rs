@@ -87,7 +87,7 @@ pub fn judge(upload: &mut Upload, view: &View, fault: Fault) -> Vec<Finding> {
         410 => {
             let what = format!("{}: 410 {}", upload.plan.name, view.code);
             let found = all_lost(upload, &what);
-            upload.phase = Phase::Closed;
+            upload.phase = Phase::Lost;
             found
         }
         status => vec![Finding::Odd(format!(
@@ -154,8 +154,10 @@ fn chunks(upload: &mut Upload, view: &View) -> Vec<Finding> {
         if let Some(ack) = upload.acked.remove(chunk) {
             let age = ack.at.elapsed().unwrap_or_default();
             found.push(Finding::Lost(format!(
-                "{}: chunk {chunk}, {} bytes, acknowledged {age:.1?} ago",
-                plan.name, ack.len
+                "{}: chunk {chunk} of {}, {} bytes, acknowledged {age:.1?} ago",
+                plan.name,
+                plan.chunks(),
+                ack.len
             )));
         }
     }

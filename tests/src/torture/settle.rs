@@ -1,6 +1,6 @@
 //! Brings a lane's uploads to their ends, looks at what the handler got, and at what stays behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -113,6 +113,7 @@ impl Lane {
         let rules = Rules {
             hold,
             killed: self.killed.clone(),
+            cut: self.cut.clone(),
         };
         let mut book = load::open(&self.book);
         let known: BTreeMap<String, Known> = book
@@ -161,6 +162,7 @@ impl Lane {
         if let Some(mut instance) = self.instance.take() {
             let status = instance.process().terminate(END_LIMIT);
             self.killed.insert(self.run, super::lane::now_ms());
+            self.keep_logs(&instance);
             if !status.success() {
                 let text = format!("{}: ended with {status}", self.shape.name);
                 self.report.found.push(Finding::Odd(text));
@@ -190,7 +192,11 @@ impl Lane {
         }
         self.setup.config = config;
         let mut book = load::open(&self.book);
-        for upload in &mut book.uploads {
+        for upload in book
+            .uploads
+            .iter_mut()
+            .filter(|upload| upload.phase != Phase::Lost)
+        {
             upload.phase = Phase::Closed;
         }
     }
@@ -202,8 +208,19 @@ impl Lane {
             let first = path.iter().next().unwrap_or_default().to_string_lossy();
             KEPT.contains(&first.as_ref())
         };
+        // What is lost is kept aside, for whoever looks into it.
+        let book = load::open(&self.book);
+        let lost = book
+            .uploads
+            .iter()
+            .filter(|upload| upload.phase == Phase::Lost);
+        let lost: BTreeSet<String> = lost.filter_map(Upload::key).collect();
+        let is_lost = |path: &Path| {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            lost.contains(stem.as_ref())
+        };
         let state = tree::list(&self.state_dir).into_iter();
-        let state = state.filter(|entry| !known(&entry.path));
+        let state = state.filter(|entry| !known(&entry.path) && !is_lost(&entry.path));
         let beside = tree::list(self.root.path()).into_iter().filter(|entry| {
             let first = entry
                 .path
@@ -219,7 +236,7 @@ impl Lane {
                 .to_string_lossy();
             match first.as_ref() {
                 "cwd" => !["", "config.toml", "uploads"].contains(&inside.as_ref()),
-                other => !["state", "calls", "disk", "image", "trace"].contains(&other),
+                other => !["state", "calls", "log"].contains(&other),
             }
         });
         state
@@ -229,7 +246,7 @@ impl Lane {
     }
 }
 
-type Keys<'a> = std::collections::BTreeSet<&'a String>;
+type Keys<'a> = BTreeSet<&'a String>;
 
 fn known(upload: &Upload) -> Known {
     Known {
@@ -238,6 +255,7 @@ fn known(upload: &Upload) -> Known {
         done: upload.done_at.map(ms),
         is_done: upload.done_at.is_some(),
         is_refused: is_refused(upload),
+        is_damaged: upload.damaged,
     }
 }
 
