@@ -64,6 +64,9 @@ pub trait Blob: Send + Sync + 'static {
     /// Makes durable what an earlier process wrote, and lets the next reads show what is.
     fn recover(&self) -> BoxFuture<'static, io::Result<()>>;
 
+    /// Offset behind the last byte there is.
+    fn len(&self) -> BoxFuture<'static, io::Result<u64>>;
+
     /// Reads exactly `len` bytes from `offset`.
     ///
     /// # Errors

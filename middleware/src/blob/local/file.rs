@@ -101,6 +101,11 @@ impl Blob for LocalFile {
         })
     }
 
+    fn len(&self) -> BoxFuture<'static, io::Result<u64>> {
+        let (file, volume) = (Arc::clone(&self.file), Arc::clone(&self.volume));
+        Box::pin(async move { volume.run(move |_| file.len()).await })
+    }
+
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
         let (file, volume) = (Arc::clone(&self.file), Arc::clone(&self.volume));
         // Made here: an allocator that keeps memory by thread would keep some for each of the many

@@ -305,6 +305,10 @@ impl Blob for FaultyBlob {
         self.inner.recover()
     }
 
+    fn len(&self) -> BoxFuture<'static, io::Result<u64>> {
+        self.inner.len()
+    }
+
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
         if let Err(error) = self.faults.check(Point::BlobRead) {
             return Box::pin(std::future::ready(Err(error)));

@@ -58,6 +58,10 @@ impl Blob for Ready {
         self.flush()
     }
 
+    fn len(&self) -> BoxFuture<'static, io::Result<u64>> {
+        Box::pin(std::future::ready(Ok(self.bytes.len() as u64)))
+    }
+
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
         let start = usize::try_from(offset).unwrap();
         let read = match self.broken_at {

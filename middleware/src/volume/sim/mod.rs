@@ -8,7 +8,7 @@
 
 mod inode;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,7 +71,7 @@ pub(crate) struct SimFs {
 #[derive(Debug)]
 struct State {
     rng: Rng,
-    inodes: HashMap<u64, Inode>,
+    inodes: BTreeMap<u64, Inode>,
     next_inode: u64,
     /// Names as processes see them, and as they are on the disk.
     names: BTreeMap<PathBuf, u64>,
@@ -89,7 +89,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             rng: Rng(0),
-            inodes: HashMap::new(),
+            inodes: BTreeMap::new(),
             next_inode: 0,
             names: BTreeMap::new(),
             flushed: BTreeMap::new(),

@@ -107,7 +107,11 @@ impl World {
         let calls = self.app.calls.lock().unwrap();
         let hold = self.config.delivery.on_unknown == OnUnknown::Hold;
         for (index, call) in calls.iter().enumerate() {
-            if self.expired.get(&call.key).is_some_and(|&before| index < before) {
+            if self
+                .expired
+                .get(&call.key)
+                .is_some_and(|&life| call.life <= life)
+            {
                 continue;
             }
             let again = calls[index + 1..].iter().find(|next| next.key == call.key);

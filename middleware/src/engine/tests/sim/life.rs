@@ -195,6 +195,7 @@ impl World {
     async fn finish(&mut self, engine: &Arc<Engine>) -> Result<(), String> {
         self.app.kind.store(true, Ordering::Relaxed);
         let deliver = self.deliver();
+        engine.recover(Some(&deliver)).await;
         for index in 0..self.uploads.len() {
             let upload = self.uploads[index].clone();
             let asked = [Ask::Status].into_iter();

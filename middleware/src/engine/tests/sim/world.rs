@@ -129,7 +129,7 @@ pub(super) struct World {
     pub(super) now: Arc<AtomicU64>,
     /// How each life ended: whether the process died in the middle.
     pub(super) crashed: BTreeMap<usize, bool>,
-    /// Uploads that may have been forgotten, and how many calls there were then.
+    /// Uploads that may have been forgotten, and in which life.
     pub(super) expired: BTreeMap<UploadKey, usize>,
     log: Vec<String>,
 }
@@ -223,11 +223,11 @@ impl World {
     /// Lets so much time pass that nobody has to remember an upload; it may be begun anew.
     pub(super) fn expire(&mut self) {
         self.pass(Duration::from_secs(50 * 3_600));
-        let calls = self.app.calls.lock().unwrap().len();
+        let life = usize::try_from(self.app.life.load(Ordering::Relaxed)).unwrap();
         for upload in &mut self.uploads {
             upload.held.clear();
             (upload.created, upload.cancelled, upload.told) = (false, false, None);
-            self.expired.insert(upload.id.key(), calls);
+            self.expired.insert(upload.id.key(), life);
         }
     }
 
