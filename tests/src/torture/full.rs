@@ -103,7 +103,7 @@ fn fill_and_free(lane: &mut Lane, disk: &Disk, lack: Lack) {
     }
     let numbers: Vec<usize> = (0..UPLOADS).map(|_| begin(lane)).collect();
     send(lane, &numbers, 50);
-    let ballast = Ballast::new(disk.path(), lack);
+    let ballast = Ballast::new(&disk.path(), lack);
     if lane.rng.chance(50) {
         // A disk that fills under load.
         let time = lane.rng.millis(20..=100);
@@ -237,7 +237,7 @@ struct Ballast {
 }
 
 impl Ballast {
-    fn new(disk: PathBuf, lack: Lack) -> Self {
+    fn new(disk: &Path, lack: Lack) -> Self {
         let dir = disk.join("ballast");
         Self { dir, lack }
     }
