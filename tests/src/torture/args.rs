@@ -45,27 +45,27 @@ impl Args {
                 continue;
             }
             let value = args.next().ok_or_else(|| format!("{flag} wants a value"))?;
-            parsed.take(&flag, value)?;
+            parsed.take(&flag, &value)?;
         }
         Ok(parsed)
     }
 
-    fn take(&mut self, flag: &str, value: String) -> Result<(), String> {
+    fn take(&mut self, flag: &str, value: &str) -> Result<(), String> {
         let number = |value: &str| {
             let parsed = value.parse::<u64>();
             parsed.map_err(|_| format!("{flag} wants a number and not {value:?}"))
         };
         match flag {
             "--profile" => {
-                self.profile = match value.as_str() {
+                self.profile = match value {
                     "quick" => Profile::Quick,
                     "full" => Profile::Full,
                     other => return Err(format!("there is no profile {other:?}")),
                 }
             }
             "--only" => self.only.extend(value.split(',').map(str::to_owned)),
-            "--seed" => self.seed = Some(number(&value)?),
-            "--cycles" => self.cycles = usize::try_from(number(&value)?).ok(),
+            "--seed" => self.seed = Some(number(value)?),
+            "--cycles" => self.cycles = usize::try_from(number(value)?).ok(),
             "--env" => {
                 let pair = value.split_once('=');
                 let (name, text) = pair.ok_or("--env wants NAME=VALUE")?;

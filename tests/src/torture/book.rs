@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -51,6 +52,24 @@ pub enum Step {
     Ask(usize, String),
     /// Cancels an upload.
     Cancel(usize, String),
+}
+
+/// What a client heard of a request.
+#[derive(Debug)]
+pub struct Heard {
+    /// When the request began.
+    pub begun: SystemTime,
+    /// The answer, if one came.
+    pub answer: Option<Response>,
+}
+
+impl Heard {
+    /// Notes when the request begins that `send` sends.
+    pub fn of(send: impl FnOnce() -> Option<Response>) -> Self {
+        let begun = SystemTime::now();
+        let answer = send();
+        Self { begun, answer }
+    }
 }
 
 /// What clients like to do.
@@ -163,9 +182,11 @@ impl Book {
         let name = upload.plan.name.clone();
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let (Some(id), true) = (body["session_id"].as_str(), response.status < 300) else {
-            // A full or dying server: the file never began.
+            // A full or dying server: nobody goes on with this file. An empty one may have been
+            // handed over all the same.
             if upload.id.is_none() {
                 upload.phase = Phase::Closed;
+                upload.risks += usize::from(upload.plan.size == 0);
             }
             return;
         };
@@ -188,26 +209,22 @@ impl Book {
         }
     }
 
-    /// Notes the answer to a chunk, none if there came none; true when it was a 2xx.
-    pub fn put(
-        &mut self,
-        number: usize,
-        chunk: usize,
-        how: How,
-        answer: Option<&Response>,
-    ) -> bool {
+    /// Notes what was heard of a chunk; true when it was a 2xx.
+    pub fn put(&mut self, number: usize, chunk: usize, how: How, heard: &Heard) -> bool {
         let upload = &mut self.uploads[number];
         if let Some(busy) = upload.busy.get_mut(&chunk) {
             *busy = busy.saturating_sub(1);
         }
-        let Some(response) = answer else { return false };
+        let Some(response) = &heard.answer else {
+            return false;
+        };
         let name = format!("{}, chunk {chunk}", upload.plan.name);
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let offered = upload.offered.contains(&chunk);
         let taken = (200..300).contains(&response.status);
         match response.status {
             200 | 202 if offered => {
-                let bytes = upload.ack(chunk) as u64;
+                let bytes = upload.ack(chunk, heard.begun) as u64;
                 self.acked_bytes += bytes;
                 self.acked_chunks += u64::from(bytes > 0);
                 if body["completed"] == true {
@@ -319,6 +336,10 @@ mod tests {
         }
     }
 
+    fn heard(status: u16) -> Heard {
+        Heard::of(|| Some(response(status, "{}")))
+    }
+
     fn with_upload() -> (Book, usize) {
         let mut book = Book::new("t");
         let plan = Plan::plain(book.next_name(), 2 * crate::config::CHUNK, 1);
@@ -335,11 +356,11 @@ mod tests {
         let (mut book, number) = with_upload();
         book.uploads[number].offered.insert(0);
         for status in [409, 500, 503, 507] {
-            assert!(!book.put(number, 0, How::Whole, Some(&response(status, "{}"))));
+            assert!(!book.put(number, 0, How::Whole, &heard(status)));
         }
-        assert!(!book.put(number, 0, How::Whole, None));
+        assert!(!book.put(number, 0, How::Whole, &Heard::of(|| None)));
         assert!(book.uploads[number].acked.is_empty());
-        assert!(book.put(number, 0, How::Whole, Some(&response(202, "{}"))));
+        assert!(book.put(number, 0, How::Whole, &heard(202)));
         assert!(book.uploads[number].acked.contains_key(&0));
         assert_eq!(book.acked_chunks, 1);
         assert_eq!(book.found, []);
@@ -348,9 +369,9 @@ mod tests {
     #[test]
     fn a_spoilt_chunk_must_not_be_taken() {
         let (mut book, number) = with_upload();
-        book.put(number, 1, How::Spoilt, Some(&response(400, "{}")));
+        book.put(number, 1, How::Spoilt, &heard(400));
         assert_eq!(book.found, []);
-        book.put(number, 1, How::Spoilt, Some(&response(200, "{}")));
+        book.put(number, 1, How::Spoilt, &heard(200));
         assert_eq!(book.found.len(), 1);
         assert!(book.uploads[number].acked.is_empty());
     }

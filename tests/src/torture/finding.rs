@@ -22,6 +22,13 @@ impl Finding {
         }
     }
 
+    /// The sentence, to be gone on with.
+    pub fn text_mut(&mut self) -> &mut String {
+        match self {
+            Self::Lost(text) | Self::Phantom(text) | Self::Double(text) | Self::Odd(text) => text,
+        }
+    }
+
     /// The kind, as the report calls it.
     #[must_use]
     pub fn kind(&self) -> &'static str {

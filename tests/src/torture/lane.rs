@@ -141,6 +141,12 @@ impl Lane {
         }
     }
 
+    /// The directory that holds everything of this lane but its disk.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
     /// Starts the server and waits for nothing.
     pub fn spawn(&mut self) {
         self.run += 1;

@@ -62,7 +62,10 @@ fn share(cycles: usize, number: usize, count: usize) -> usize {
 }
 
 /// Does all jobs at once and adds up what came of them.
-fn together<J: FnOnce() -> Report + Send>(jobs: Vec<J>) -> Report {
+///
+/// # Panics
+/// When one of them does.
+pub fn together<J: FnOnce() -> Report + Send>(jobs: Vec<J>) -> Report {
     let mut report = Report::default();
     std::thread::scope(|scope| {
         let running: Vec<_> = jobs.into_iter().map(|job| scope.spawn(job)).collect();

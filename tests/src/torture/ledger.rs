@@ -18,6 +18,8 @@ pub struct Ack {
     pub crc: u32,
     /// Its length in bytes.
     pub len: usize,
+    /// When its request began.
+    pub begun: SystemTime,
     /// When the answer was read.
     pub at: SystemTime,
 }
@@ -87,12 +89,13 @@ impl Upload {
         }
     }
 
-    /// Notes the 2xx to a chunk.
-    pub fn ack(&mut self, chunk: usize) -> usize {
+    /// Notes the 2xx to a chunk whose request began at `begun`; how many bytes are news.
+    pub fn ack(&mut self, chunk: usize, begun: SystemTime) -> usize {
         let bytes = self.plan.bytes(chunk);
         let ack = Ack {
             crc: data::crc32c(&bytes),
             len: bytes.len(),
+            begun,
             at: SystemTime::now(),
         };
         match self.acked.insert(chunk, ack) {
@@ -136,7 +139,9 @@ impl Upload {
     /// Notes that the server dies now.
     pub fn crashed(&mut self) {
         self.busy.clear();
-        if self.phase == Phase::Open && self.is_all_offered() {
+        // A session that nobody knows may be on its way to the handler too.
+        let may_run = self.phase == Phase::Open || self.id.is_none();
+        if may_run && self.is_all_offered() {
             self.risks += 1;
         }
         // Without an answer nobody knows the session; a repeated create finds it by its key.
@@ -170,9 +175,9 @@ mod tests {
     #[test]
     fn an_acknowledgement_counts_once() {
         let mut upload = upload();
-        assert_eq!(upload.ack(1), 1);
-        assert_eq!(upload.ack(1), 0);
-        assert_eq!(upload.ack(0), CHUNK);
+        assert_eq!(upload.ack(1, SystemTime::now()), 1);
+        assert_eq!(upload.ack(1, SystemTime::now()), 0);
+        assert_eq!(upload.ack(0, SystemTime::now()), CHUNK);
         assert_eq!(upload.acked[&1].crc, data::crc32c(&upload.plan.bytes(1)));
     }
 
@@ -194,9 +199,9 @@ mod tests {
     #[test]
     fn what_came_too_late_is_unsaid() {
         let mut upload = upload();
-        upload.ack(0);
+        upload.ack(0, SystemTime::now());
         let from = SystemTime::now();
-        upload.ack(1);
+        upload.ack(1, SystemTime::now());
         upload.done("answer".to_owned());
         assert_eq!(upload.unsay(from), 2);
         assert_eq!(upload.acked.len(), 1);

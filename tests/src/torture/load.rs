@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::book::{Book, How, Mix, Step};
+use super::book::{Book, Heard, How, Mix, Step};
 use super::rng::Rng;
 use super::wire::{self, Wire};
 use crate::data;
@@ -95,17 +95,13 @@ pub fn perform(book: &Mutex<Book>, wire: &mut Wire, step: Step) -> bool {
             how,
         } => {
             let request = request(&id, chunk, how, plan.bytes(chunk));
-            let answer = match how {
-                How::Half => wire.abandon(&request, plan.len_of(chunk) / 2).err(),
-                How::Silent => wire.abandon(&request, usize::MAX).err(),
-                _ => {
-                    let answer = wire.send(&request);
-                    open(book).put(upload, chunk, how, answer.as_ref().ok());
-                    return answer.is_ok_and(|response| response.status < 500);
-                }
-            };
-            open(book).put(upload, chunk, how, None);
-            return answer.is_none();
+            let heard = Heard::of(|| match how {
+                How::Half => wire.abandon(&request, plan.len_of(chunk) / 2),
+                How::Silent => wire.abandon(&request, usize::MAX),
+                _ => wire.send(&request).ok(),
+            });
+            open(book).put(upload, chunk, how, &heard);
+            return heard.answer.is_some_and(|response| response.status < 500);
         }
     }
     true

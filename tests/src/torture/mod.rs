@@ -18,7 +18,9 @@ pub mod calls;
 pub mod context;
 pub mod disk;
 pub mod double;
+pub mod eio;
 pub mod finding;
+pub mod full;
 pub mod instance;
 pub mod kill;
 pub mod lane;
@@ -33,6 +35,7 @@ pub mod rng;
 pub mod rot;
 pub mod settle;
 pub mod shutdown;
+pub mod strace;
 pub mod wire;
 
 use std::io::Write as _;
@@ -52,6 +55,8 @@ pub const TIERS: &[(&str, Tier)] = &[
     ("power", power::run),
     ("double", double::run),
     ("rot", rot::run),
+    ("eio", eio::run),
+    ("full", full::run),
 ];
 
 /// Runs what the command line asks for; fails when a bound was missed.

@@ -214,6 +214,8 @@ fn ending(upload: &mut Upload, view: &View) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::super::plan::Plan;
     use super::*;
     use crate::config::CHUNK;
@@ -223,7 +225,7 @@ mod tests {
         upload.id = Some("id".to_owned());
         upload.offered.extend(offered);
         acked.iter().for_each(|chunk| {
-            upload.ack(*chunk);
+            upload.ack(*chunk, SystemTime::now());
         });
         upload
     }
@@ -341,7 +343,7 @@ mod tests {
         plan.declared = Declared::Falsehood;
         let mut upload = Upload::new(plan);
         upload.offered.insert(0);
-        upload.ack(0);
+        upload.ack(0, SystemTime::now());
         let mut rejected = view("rejected", &[]);
         rejected.held = CHUNK;
         assert_eq!(judge(&mut upload, &rejected, Fault::Process), []);

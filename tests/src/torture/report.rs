@@ -11,7 +11,7 @@ use super::finding::Finding;
 const RESTART_MAX: Duration = Duration::from_secs(5);
 
 /// Findings of each kind that are printed.
-const SHOWN: usize = 5;
+const SHOWN: usize = 8;
 
 /// What came of a tier.
 #[derive(Debug, Clone, Default)]

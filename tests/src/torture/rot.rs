@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::book::How;
+use super::book::{Heard, How};
 use super::context::Context;
 use super::kill;
 use super::lane::{Lane, Shape};
@@ -153,8 +153,8 @@ fn begin(lane: &mut Lane) {
             let _ = wire.abandon(&request, usize::MAX);
             return;
         }
-        let answer = wire.send(&request);
-        book.put(number, chunk, How::Whole, answer.as_ref().ok());
+        let heard = Heard::of(|| wire.send(&request).ok());
+        book.put(number, chunk, How::Whole, &heard);
     }
 }
 
@@ -228,6 +228,8 @@ fn forget(upload: &mut Upload, chunks: &BTreeSet<usize>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -250,7 +252,7 @@ mod tests {
         upload.id = Some("id".to_owned());
         (0..4).for_each(|chunk| {
             upload.offered.insert(chunk);
-            upload.ack(chunk);
+            upload.ack(chunk, SystemTime::now());
         });
         let key = upload.key().expect("a key");
         std::fs::write(dir.path().join(format!("{key}.data")), upload.plan.whole()).expect("data");

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::book::{How, is_refused};
+use super::book::{Heard, How, is_refused};
 use super::calls::{self, Known, Rules};
 use super::finding::Finding;
 use super::lane::{Kind, Lane, ms};
@@ -55,14 +56,14 @@ impl Lane {
         let begun = Instant::now();
         let mut last = String::new();
         loop {
-            let (id, plan) = {
+            let id = {
                 let mut book = load::open(&self.book);
                 let upload = &mut book.uploads[number];
                 if upload.phase == Phase::Open && upload.id.is_none() {
                     upload.phase = Phase::Closed;
                 }
                 match (&upload.phase, &upload.id) {
-                    (Phase::Open, Some(id)) => (id.clone(), upload.plan.clone()),
+                    (Phase::Open, Some(id)) => id.clone(),
                     _ => return Ok(()),
                 }
             };
@@ -80,24 +81,44 @@ impl Lane {
                 book.found.extend(found);
                 view.missing
             };
-            let adopting = plan.agreed == Agreed::Adopted && missing.contains(&0);
-            let take = if adopting { 1 } else { usize::MAX };
             if missing.is_empty() {
                 std::thread::sleep(ASK_EVERY);
-            }
-            for chunk in missing.into_iter().take(take) {
-                if load::open(&self.book).uploads[number].phase != Phase::Open {
-                    break;
-                }
-                load::open(&self.book).uploads[number].offered.insert(chunk);
-                let request = wire::chunk(&id, chunk, plan.bytes(chunk));
-                let response = wire.ask(&request).map_err(|error| error.to_string())?;
-                let taken = load::open(&self.book).put(number, chunk, How::Whole, Some(&response));
-                if !taken {
-                    last = format!("chunk {chunk}: {} {}", response.status, response.code());
-                }
+            } else if let Err(why) = self.send(wire, number, &id, missing) {
+                last = why;
+                std::thread::sleep(ASK_EVERY);
             }
         }
+    }
+
+    /// Sends chunks, one after the other.
+    fn send(
+        &self,
+        wire: &mut Wire,
+        number: usize,
+        id: &str,
+        chunks: BTreeSet<usize>,
+    ) -> Result<(), String> {
+        let plan = Arc::clone(&load::open(&self.book).uploads[number].plan);
+        let adopting = plan.agreed == Agreed::Adopted && chunks.contains(&0);
+        let take = if adopting { 1 } else { usize::MAX };
+        for chunk in chunks.into_iter().take(take) {
+            {
+                let upload = &mut load::open(&self.book).uploads[number];
+                if upload.phase != Phase::Open {
+                    return Ok(());
+                }
+                upload.offered.insert(chunk);
+            }
+            let request = wire::chunk(id, chunk, plan.bytes(chunk));
+            let heard = Heard::of(|| wire.ask(&request).ok());
+            if !load::open(&self.book).put(number, chunk, How::Whole, &heard) {
+                let said = heard
+                    .answer
+                    .map(|said| format!("{} {}", said.status, said.code()));
+                return Err(format!("chunk {chunk}: {said:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// Compares what the handler got with the ledger.
@@ -236,7 +257,7 @@ impl Lane {
                 .to_string_lossy();
             match first.as_ref() {
                 "cwd" => !["", "config.toml", "uploads"].contains(&inside.as_ref()),
-                other => !["state", "calls", "log"].contains(&other),
+                other => !["state", "calls", "log", "trace"].contains(&other),
             }
         });
         state
