@@ -23,7 +23,8 @@ pub(super) struct Active {
     /// Held while an entry is checked, added to the log and folded in.
     log: tokio::sync::Mutex<Box<dyn Log>>,
     blob: OnceCell<Arc<dyn Blob>>,
-    /// Pieces that an earlier process received: what the disk kept of them is to be seen.
+    /// Pieces to read back before a hand-off begins: those an earlier process received, since what
+    /// the disk kept of them is to be seen.
     inherited: Mutex<Ranges>,
     /// Set when an entry could not be added: what the log holds is not known then.
     broken: AtomicBool,
@@ -139,6 +140,15 @@ impl Active {
             .inherited
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Ranges::default();
+    }
+
+    /// Notes that all pieces are to be read back: one was not what it was.
+    pub(super) fn distrust(&self) {
+        let all = self.lock().record.ranges.clone();
+        *self
+            .inherited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = all;
     }
 
     pub(super) fn is_usable(&self) -> bool {

@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active::Active;
-use super::deliver::{Deliver, Delivered, Delivery};
+use super::deliver::{Damage, Deliver, Delivered, Delivery};
 use super::receive::io_refusal;
-use super::verify::Verified;
+use super::verify::Checked;
 use super::{Engine, Refusal};
 use crate::blob::{Blob, OnConflict, Publish};
 use crate::config;
@@ -44,12 +44,7 @@ impl Engine {
         if self.is_held(active).await? {
             return Ok(Attempt::Over);
         }
-        if self.withdraw_rotten(active).await? {
-            return Ok(Attempt::Over);
-        }
-        let Verified::Matches { sha256 } = self.verify(active).await? else {
-            let at = self.clock.now();
-            self.end(active, Entry::DigestMismatch { at }, true).await?;
+        let Some(Checked { sha256 }) = self.check(active).await? else {
             return Ok(Attempt::Over);
         };
         // What has not begun when the server ends is begun by the next one.
@@ -104,19 +99,25 @@ impl Engine {
         deliver: &Arc<dyn Deliver>,
         sha256: Option<String>,
     ) -> Outcome {
-        let header = Arc::clone(&active.lock().record.header);
-        let wants_sha256 = sha256.is_none();
+        let (header, pieces) = {
+            let record = &active.lock().record;
+            (Arc::clone(&record.header), record.ranges.clone())
+        };
+        let damage = Damage::default();
         let delivery = Delivery {
             key: active.key,
             header,
             blob,
-            wants_sha256,
+            pieces,
+            damage: damage.clone(),
+            wants_sha256: sha256.is_none(),
         };
         // A task of its own, so that a panic of the handler is an outcome and not ours.
         let deliver = Arc::clone(deliver);
         let mut task = tokio::spawn(async move { deliver.deliver(delivery).await });
         let delivered = tokio::time::timeout(self.config.delivery.timeout, &mut task).await;
         match delivered {
+            Ok(_) if damage.is_reported() => Outcome::Failed(Failure::Unreadable),
             Ok(Ok(Delivered::Answered {
                 answer,
                 sha256: computed,
@@ -125,7 +126,11 @@ impl Engine {
             Ok(Err(_)) => Outcome::Failed(Failure::Panicked),
             Err(_) => {
                 task.abort();
-                Outcome::Failed(Failure::TimedOut)
+                Outcome::Failed(if damage.is_reported() {
+                    Failure::Unreadable
+                } else {
+                    Failure::TimedOut
+                })
             }
         }
     }
@@ -182,9 +187,14 @@ impl Engine {
 
     async fn fail(&self, active: &Active, failure: Failure) -> Result<Attempt, Refusal> {
         warn_of(active, &failure);
+        let unreadable = failure == Failure::Unreadable;
         let at = self.clock.now();
         let entry = Entry::HandoffFailed { failure, at };
         self.append_when_it_fits(active, entry).await?;
+        if unreadable {
+            active.distrust();
+            self.withdraw_rotten(active).await?;
+        }
         let again = self.is_due(&active.lock().record);
         Ok(if again { Attempt::Again } else { Attempt::Over })
     }
@@ -203,7 +213,12 @@ impl Engine {
     }
 
     /// Ends the upload; its bytes go unless they may be wanted again.
-    async fn end(&self, active: &Active, entry: Entry, forget_bytes: bool) -> Result<(), Refusal> {
+    pub(super) async fn end(
+        &self,
+        active: &Active,
+        entry: Entry,
+        forget_bytes: bool,
+    ) -> Result<(), Refusal> {
         self.append_when_it_fits(active, entry).await?;
         self.budget.release(active.key);
         let (state, took) = {
@@ -275,6 +290,7 @@ fn warn_of(active: &Active, failure: &Failure) {
             tracing::warn!(%key, status, ?next, "the handler asks for the upload again");
         }
         Failure::NotStored => tracing::warn!(%key, ?next, "the file has not got its place yet"),
+        Failure::Unreadable => tracing::error!(%key, "the bytes could not be read as they came in"),
         failure => tracing::error!(%key, ?failure, ?next, "nobody can tell what the handler did"),
     }
 }

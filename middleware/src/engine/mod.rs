@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use command::{Append, Appended, Create, Created, Refusal, Source, SourceError};
-pub use deliver::{Deliver, Delivered, Delivery};
+pub use deliver::{Damage, Deliver, Delivered, Delivery};
 pub use view::{Gaps, View};
 
 use crate::admission::Budget;

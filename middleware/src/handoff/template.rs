@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::header::{
     CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
 };
@@ -62,8 +64,7 @@ impl Template {
         delivery: Delivery,
         random: [u8; 16],
     ) -> (Request<HandoffBody>, Digested) {
-        let digested = Digested::default();
-        let header = delivery.header;
+        let (key, header) = (delivery.key, Arc::clone(&delivery.header));
         let declaration = &header.declaration;
         let file_type = declaration.content_type.as_deref().unwrap_or(OCTETS);
         let (content_type, before, after) = match self.form {
@@ -73,9 +74,7 @@ impl Template {
             }
             config::Form::Raw => (file_type.to_owned(), String::new(), String::new()),
         };
-        let wanted = delivery.wants_sha256.then(|| digested.clone());
-        let mut body = HandoffBody::new(before, delivery.blob, declaration.total, after, wanted);
-        body.report_to(digested.clone());
+        let (body, digested) = HandoffBody::new(before, delivery, after);
         let len = body.len();
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
@@ -84,7 +83,7 @@ impl Template {
         add_kept_headers(headers, &header);
         insert_text(headers, CONTENT_TYPE, &content_type);
         headers.insert(CONTENT_LENGTH, len.into());
-        insert_text(headers, IDEMPOTENCY_KEY, &delivery.key.to_string());
+        insert_text(headers, IDEMPOTENCY_KEY, &key.to_string());
         if self.form == config::Form::Raw {
             insert_text(
                 headers,

@@ -16,6 +16,7 @@ mod outcome;
 mod recovery;
 mod retry;
 mod rig;
+mod rot;
 mod source;
 mod status;
 mod store_mode;
