@@ -5,7 +5,6 @@ use std::time::Instant;
 use tokio::sync::{Notify, OnceCell};
 
 use super::claim::Claims;
-use super::finish::Finisher;
 use super::{Refusal, table};
 use crate::blob::{Blob, Blobs};
 use crate::store::{Log, Opened};
@@ -36,7 +35,6 @@ pub(super) struct Active {
 pub(super) struct Inner {
     pub(super) record: Record,
     pub(super) claims: Claims,
-    pub(super) finisher: Option<Finisher>,
     pub(super) used: Instant,
 }
 
@@ -46,7 +44,6 @@ impl Active {
         let inner = Inner {
             record: opened.record,
             claims: Claims::default(),
-            finisher: None,
             used: Instant::now(),
         };
         Self {

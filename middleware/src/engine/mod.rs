@@ -8,7 +8,8 @@
 //! 2. What must happen after a chunk's last byte runs in a task of its own, because the request
 //!    ends when its client leaves.
 //! 3. Every entry of an upload is added under its write lock, one at a time.
-//! 4. One finisher hands an upload over; everybody else waits for it, for a bounded time.
+//! 4. One attempt at a time hands an upload over, and a few at once do so at all; everybody else
+//!    waits for it, for a bounded time and with nothing open.
 
 mod active;
 mod append;
@@ -21,6 +22,7 @@ mod create;
 mod deliver;
 mod finish;
 mod receive;
+mod schedule;
 mod status;
 mod sweep;
 mod table;
@@ -56,7 +58,9 @@ pub struct Engine {
     tasks: TaskTracker,
     /// Held while a create that may be a repeated one looks for the first.
     creates: tokio::sync::Mutex<()>,
-    deliveries: Semaphore,
+    schedule: schedule::Schedule,
+    /// Bounds the attempts at once, with all they read and keep open.
+    deliveries: Arc<Semaphore>,
     draining: CancellationToken,
 }
 
@@ -70,7 +74,8 @@ impl Engine {
         clock: Clock,
     ) -> Arc<Self> {
         Arc::new(Self {
-            deliveries: Semaphore::new(config.delivery.max_concurrent),
+            schedule: schedule::Schedule::default(),
+            deliveries: Arc::new(Semaphore::new(config.delivery.max_concurrent)),
             config,
             store,
             blobs,
@@ -94,6 +99,14 @@ impl Engine {
     /// has arrived.
     pub async fn drain(&self) {
         self.draining.cancel();
+        for job in self.schedule.close() {
+            let key = job.key;
+            // An outcome that the log did not take has a last chance, and else is asked for again.
+            if job.outcome.is_some() {
+                self.attempt_once(job).await;
+            }
+            self.tell(key);
+        }
         self.tasks.close();
         self.tasks.wait().await;
     }

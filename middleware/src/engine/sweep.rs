@@ -49,10 +49,8 @@ impl Engine {
                 continue;
             }
             waiting += 1;
-            if let Some(deliver) = deliver
-                && let Ok(active) = self.live(upload.key).await
-            {
-                self.start_finisher(&active, deliver);
+            if let Some(deliver) = deliver {
+                self.want_hand_off(upload.key, deliver);
             }
         }
         waiting
@@ -86,7 +84,7 @@ impl Engine {
     pub fn close_idle(&self) {
         self.table.close_idle(|active| {
             let inner = active.lock();
-            inner.used.elapsed() >= IDLE && inner.claims.is_empty() && inner.finisher.is_none()
+            inner.used.elapsed() >= IDLE && inner.claims.is_empty()
         });
     }
 
@@ -129,7 +127,7 @@ impl Engine {
             let busy = {
                 let inner = active.lock();
                 !inner.claims.is_empty()
-                    || inner.finisher.as_ref().is_some()
+                    || self.schedule.is_running(key)
                     || !is_expired(&inner.record)
             };
             if busy {

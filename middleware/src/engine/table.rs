@@ -38,7 +38,8 @@ impl Table {
         self.close_unused(key);
     }
 
-    fn close_unused(&self, key: UploadKey) {
+    /// Closes an upload unless somebody uses it.
+    pub(super) fn close_unused(&self, key: UploadKey) {
         let mut slots = self.lock();
         if slots.get(&key).is_some_and(is_unused) {
             slots.remove(&key);

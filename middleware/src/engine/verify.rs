@@ -8,7 +8,8 @@ use crate::upload::{Algorithm, Crc32c, Digest, Entry, Hasher, Piece, Span};
 /// Bytes read at once.
 const READ_LEN: u64 = 1 << 20;
 
-/// An upload whose bytes are what they were, and what the client declared, as far as it did.
+/// Of an upload whose bytes are what they were, and what the client declared, as far as it did.
+#[derive(Clone)]
 pub(super) struct Checked {
     /// SHA-256 of the file in hex, where it was computed.
     pub(super) sha256: Option<String>,
@@ -36,7 +37,8 @@ impl Engine {
         active.distrust();
         if !self.withdraw_rotten(active).await? {
             let at = self.clock.now();
-            self.end(active, Entry::DigestMismatch { at }, true).await?;
+            active.append(Entry::DigestMismatch { at }).await?;
+            self.ended(active, true).await;
         }
         Ok(None)
     }

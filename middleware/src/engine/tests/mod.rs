@@ -17,6 +17,7 @@ mod recovery;
 mod retry;
 mod rig;
 mod rot;
+mod schedule;
 mod source;
 mod status;
 mod store_mode;

@@ -275,21 +275,22 @@ impl Rig {
         self.view(id).await.unwrap().uploaded
     }
 
-    /// Waits until no finisher of the upload is at work.
+    /// Waits until no attempt to hand the upload over is being made, or to be made.
     pub(super) async fn settled(&self, id: &SessionId) {
-        let Some(active) = self.engine.table.peek(id.key()) else {
-            return;
-        };
-        loop {
-            let changed = active.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if active.lock().finisher.is_none() {
-                break;
-            }
-            changed.await;
+        self.engine.schedule.ended(id.key()).await;
+    }
+
+    /// Waits until an attempt was made and the next one has to wait for its time.
+    pub(super) async fn until_resting(&self, id: &SessionId) {
+        while self.engine.schedule.is_running(id.key()) {
+            tokio::task::yield_now().await;
         }
-        self.engine.let_go(active);
+        assert!(self.engine.schedule.knows(id.key()));
+    }
+
+    /// Closes what nobody uses now.
+    pub(super) fn close_all(&self) {
+        self.engine.table.close_idle(|_| true);
     }
 
     pub(super) fn path(&self) -> PathBuf {
