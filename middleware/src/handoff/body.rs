@@ -65,7 +65,7 @@ impl HandoffBody {
     pub fn new(before: String, delivery: Delivery, after: String) -> (Self, Digested) {
         let digested = Digested::default();
         let wanted = delivery.wants_sha256;
-        let file = FileReader {
+        let mut file = FileReader {
             blob: delivery.blob,
             offset: 0,
             end: delivery.header.declaration.total,
@@ -76,6 +76,9 @@ impl HandoffBody {
             hasher: wanted.then(|| Hasher::new(Algorithm::Sha256)),
             digested: digested.clone(),
         };
+        if file.end == 0 {
+            file.finish();
+        }
         let body = Self {
             before: before.into(),
             after: after.into(),
@@ -121,7 +124,6 @@ impl Body for HandoffBody {
             self.yielded = false;
             return frame(bytes);
         }
-        self.file.finish();
         if self.after.is_empty() {
             return Poll::Ready(None);
         }

@@ -36,33 +36,35 @@ pub struct Template {
     uri: Uri,
     form: config::Form,
     field: String,
-    /// Signature of the path, for handlers that verify on their own.
-    signature: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Template {
     /// The template that `[delivery]` describes; `None` when path or method are not valid.
     #[must_use]
-    pub fn new(
-        delivery: &config::Delivery,
-        signature: Option<(HeaderName, HeaderValue)>,
-    ) -> Option<Self> {
+    pub fn new(delivery: &config::Delivery) -> Option<Self> {
         Some(Self {
             method: delivery.method.parse().ok()?,
             uri: delivery.path.parse().ok()?,
             form: delivery.form,
             field: delivery.field.clone(),
-            signature,
         })
     }
 
-    /// Builds the request. `random` becomes the boundary; the second value receives the file's
-    /// digest when the body was read to its end.
+    /// The path it goes to.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Builds the request. `random` becomes the boundary, `signature` is one of the path for handlers
+    /// that verify on their own; the second value receives the file's digest when the body was read
+    /// to its end.
     #[must_use]
     pub fn request(
         &self,
         delivery: Delivery,
         random: [u8; 16],
+        signature: Option<(HeaderName, HeaderValue)>,
     ) -> (Request<HandoffBody>, Digested) {
         let (key, header) = (delivery.key, Arc::clone(&delivery.header));
         let declaration = &header.declaration;
@@ -91,8 +93,8 @@ impl Template {
                 &disposition(&declaration.name),
             );
         }
-        if let Some((name, value)) = &self.signature {
-            headers.insert(name, value.clone());
+        if let Some((name, value)) = signature {
+            headers.insert(name, value);
         }
         (request, digested)
     }

@@ -112,6 +112,17 @@ async fn the_digest_does_not_need_the_end_of_the_body() {
     assert!(digested.take().is_some());
 }
 
+/// Nobody polls a body that says it has ended.
+#[test]
+fn the_digest_of_an_empty_file_needs_no_reading() {
+    let (request, digested) = request_of(&raw(), header(0), content(0));
+    assert!(request.body().is_end_stream());
+    assert_eq!(
+        digested.take(),
+        Some(Hasher::new(Algorithm::Sha256).finish().to_hex())
+    );
+}
+
 #[tokio::test]
 async fn a_digest_nobody_asked_for_is_not_computed() {
     let mut delivery = delivery(header(5), content(5));

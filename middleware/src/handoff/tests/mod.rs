@@ -90,9 +90,9 @@ fn header(total: u64) -> Header {
 
 /// The request of a file, and where its digest goes.
 fn request_of(config: &Config, header: Header, bytes: Bytes) -> (Request<HandoffBody>, Digested) {
-    Template::new(config, None)
+    Template::new(config)
         .unwrap()
-        .request(delivery(header, bytes), [7; 16])
+        .request(delivery(header, bytes), [7; 16], None)
 }
 
 /// An upload whose bytes are as they were received.

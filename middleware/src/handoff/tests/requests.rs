@@ -67,12 +67,12 @@ fn method_and_path_are_those_of_the_configuration() {
         path: "a b".to_owned(),
         ..Config::default()
     };
-    assert!(Template::new(&config, None).is_none());
+    assert!(Template::new(&config).is_none());
     let config = Config {
         method: "PO ST".to_owned(),
         ..Config::default()
     };
-    assert!(Template::new(&config, None).is_none());
+    assert!(Template::new(&config).is_none());
 }
 
 /// A handler that was called twice recognises the file by it.
@@ -145,21 +145,21 @@ fn a_signed_request_carries_its_signature() {
         HeaderName::from_static("x-signature"),
         HeaderValue::from_static("abc"),
     );
-    let template = Template::new(&Config::default(), Some(signature)).unwrap();
+    let template = Template::new(&Config::default()).unwrap();
     let mut header = header(1);
     // The client's signature was for another path.
     header.declaration.headers = vec![("x-signature".to_owned(), "the client's own".to_owned())];
-    let (request, _) = template.request(delivery(header, content(1)), [7; 16]);
+    let (request, _) = template.request(delivery(header, content(1)), [7; 16], Some(signature));
     let values: Vec<_> = request.headers().get_all("x-signature").iter().collect();
     assert_eq!(values, ["abc"]);
 }
 
 #[test]
 fn boundaries_differ() {
-    let template = Template::new(&Config::default(), None).unwrap();
+    let template = Template::new(&Config::default()).unwrap();
     let of = |random| {
         let delivery = delivery(header(1), content(1));
-        template.request(delivery, random).0.headers()[CONTENT_TYPE].clone()
+        template.request(delivery, random, None).0.headers()[CONTENT_TYPE].clone()
     };
     assert_ne!(of([1; 16]), of([2; 16]));
 }
