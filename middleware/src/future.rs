@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, WWW_AUTHENTICATE};
+use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
@@ -282,6 +282,13 @@ pub(crate) fn authorise<'a>(
     })
 }
 
+/// A signature of ours for a path of the app, by the key that signs now.
+fn path_signature(shared: &Shared, path: &str) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_static(auth::path::HEADER);
+    let value = HeaderValue::try_from(shared.gate.sign(path)?).ok()?;
+    Some((name, value))
+}
+
 /// Hands uploads to the wrapped app: the one place that calls it besides
 /// [`ResponseFuture::pass`].
 pub(crate) struct Handler<S, B> {
@@ -352,7 +359,8 @@ where
 {
     let (key, header) = (delivery.key, Arc::clone(&delivery.header));
     let boundary = random().map_err(|_| "no random bytes")?;
-    let (request, digested) = shared.template.request(delivery, boundary);
+    let signature = path_signature(shared, shared.template.path());
+    let (request, digested) = shared.template.request(delivery, boundary, signature);
     let (mut parts, body) = request.into_parts();
     shared.hooks.on_handoff(&mut parts, key, &header);
     #[cfg_attr(
@@ -367,9 +375,6 @@ where
         .map_err(Into::into)?;
     let response = inner.call(request).await.map_err(Into::into)?;
     let answer = capture(response.into_http()).await.map_err(Into::into)?;
-    if digested.is_broken() {
-        return Err("the bytes of the upload could not be read".into());
-    }
     Ok(Delivered::Answered {
         answer,
         sha256: digested.take(),

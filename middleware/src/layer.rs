@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::auth::{self, Gate, KeyRing};
+use crate::auth::{Gate, KeyRing};
 use crate::blob::{Blobs, Local, StateDir};
 use crate::clock::Clock;
 use crate::config::{self, Durability, UploadConfig};
@@ -89,7 +88,7 @@ impl SteadfastLayer {
         let ring = KeyRing::open(&config.security, state_dir.path());
         let ring = ring.map_err(|error| Error::because("there is no usable secret", error))?;
         let gate = Gate::new(&config.security, &config.server.public_base, ring);
-        let template = Template::new(&config.delivery, handler_signature(&config, &gate))
+        let template = Template::new(&config.delivery)
             .ok_or_else(|| Error::new("delivery.path or delivery.method is not valid"))?;
         let (store, blobs) = open_stores(&config, &state_dir)
             .map_err(|error| Error::because("uploads.state_dir cannot be used", error))?;
@@ -190,14 +189,6 @@ fn open_stores(config: &UploadConfig, state_dir: &StateDir) -> io::Result<Stores
         let blobs = Local::new(state_dir.volatile()?, volume, durability);
         (Arc::new(Memory::default()), Arc::new(blobs))
     })
-}
-
-fn handler_signature(config: &UploadConfig, gate: &Gate) -> Option<(HeaderName, HeaderValue)> {
-    let signature = gate.sign(config.delivery.path.split('?').next()?)?;
-    let name = HeaderName::from_static(auth::path::HEADER);
-    HeaderValue::try_from(signature)
-        .ok()
-        .map(|value| (name, value))
 }
 
 impl<S> Layer<S> for SteadfastLayer {

@@ -379,6 +379,17 @@ fn an_answer_that_is_no_text_is_encoded() {
 }
 
 #[test]
+fn an_empty_file_has_a_digest_too() {
+    for form in ["multipart", "raw"] {
+        let app = App::start(&format!("[delivery]\nform = \"{form}\""), Script::storing());
+        let created = app.client().create_request("empty.bin", 0).send(app.addr());
+        let created = created.status_is(201).json();
+        assert_eq!(created["completed"], true, "{form}");
+        assert_eq!(created["sha256"], data::sha256_hex(b""), "{form}");
+    }
+}
+
+#[test]
 fn an_empty_file_meets_every_outcome() {
     let app = App::start("", at_first(1, Answer::text(503, "not now")));
     let response = app.client().create_request("empty.bin", 0).send(app.addr());

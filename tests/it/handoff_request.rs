@@ -1,15 +1,18 @@
 //! The request that the old handler receives: design sections 1 and 4.
 
 use std::collections::HashSet;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::{Response, StatusCode};
 use steadfast_tests::app::App;
-use steadfast_tests::config::{CHUNK, Config};
+use steadfast_tests::config::{CHUNK, Config, SECRET};
 use steadfast_tests::data;
 use steadfast_tests::http::Request;
 use steadfast_tests::multipart::{self, Part};
 use steadfast_tests::script::{Answer, Call, Script};
 use steadfast_tests::upload::sign;
+use steadfast_tests::wait::{self, SOON};
 
 fn deliver(app: &App, request: &Request, file: &[u8]) -> Call {
     let session = app.client().open(request);
@@ -160,6 +163,41 @@ fn carries_any_bytes() {
         boundaries.insert(multipart::boundary(call.header("content-type").unwrap()));
     }
     assert_eq!(boundaries.len(), 7, "nobody can foresee a boundary");
+}
+
+/// The moment `after` from now, as a configuration writes it.
+fn moment(after: Duration) -> String {
+    let moment = SystemTime::now() + after;
+    let seconds = moment.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let date = Command::new("date")
+        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%SZ"])
+        .output()
+        .unwrap();
+    String::from_utf8(date.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn is_signed_with_the_key_of_that_moment() {
+    let (old, end) = ("the old secret of the ring 2025", Duration::from_secs(3));
+    let keys = format!(
+        "[[security.keys]]\nid = \"old\"\nsecret = \"{old}\"\nnot_after = \"{}\"\n\
+         [[security.keys]]\nid = \"new\"\nsecret = \"{SECRET}\"\n",
+        moment(end)
+    );
+    let config = Config::default().without("security", "secret").and(&keys);
+    let begun = Instant::now();
+    let app = App::hooked(config, Script::storing(), |layer| layer);
+    let signature = || {
+        let call = deliver(&app, &app.client().create_request("x.bin", 3), b"abc");
+        call.header("x-signature").unwrap().to_lowercase()
+    };
+    let first = signature();
+    if begun.elapsed() < end - Duration::from_secs(1) {
+        assert_eq!(first, data::hmac_hex(old, "/upload"));
+    }
+    wait::eventually("the new key signs", SOON, || {
+        (signature() == sign("/upload")).then_some(())
+    });
 }
 
 #[test]

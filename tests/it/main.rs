@@ -15,6 +15,7 @@ mod expiry;
 mod foreign;
 mod foreign_app;
 mod handoff;
+mod handoff_damage;
 mod handoff_request;
 mod idempotency;
 mod kill;

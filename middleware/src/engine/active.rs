@@ -7,7 +7,6 @@ use tokio::sync::{Notify, OnceCell};
 use super::Refusal;
 use super::claim::Claims;
 use super::commit::Commits;
-use super::finish::Finisher;
 use super::latch::Latch;
 use crate::blob::{Blob, Blobs};
 use crate::store::{Log, Opened, StoreError};
@@ -28,7 +27,8 @@ pub(super) struct Active {
     pub(super) commits: Commits,
     latch: Arc<Latch>,
     blob: OnceCell<Arc<dyn Blob>>,
-    /// Pieces that an earlier process received: what the disk kept of them is to be seen.
+    /// Pieces to read back before a hand-off begins: those an earlier process received, since what
+    /// the disk kept of them is to be seen.
     inherited: Mutex<Ranges>,
     /// Set when an entry could not be added: what the log holds is not known then.
     broken: AtomicBool,
@@ -55,7 +55,6 @@ impl OpenLog {
 pub(super) struct Inner {
     pub(super) record: Record,
     pub(super) claims: Claims,
-    pub(super) finisher: Option<Finisher>,
     pub(super) used: Instant,
 }
 
@@ -70,7 +69,6 @@ impl Active {
         let inner = Inner {
             record: opened.record,
             claims: Claims::default(),
-            finisher: None,
             used: Instant::now(),
         };
         Self {
@@ -240,6 +238,15 @@ impl Active {
             .inherited
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Ranges::default();
+    }
+
+    /// Notes that all pieces are to be read back: one was not what it was.
+    pub(super) fn distrust(&self) {
+        let all = self.lock().record.ranges.clone();
+        *self
+            .inherited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = all;
     }
 
     pub(super) fn is_usable(&self) -> bool {

@@ -2,9 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active::Active;
-use super::deliver::{Deliver, Delivered, Delivery};
+use super::deliver::{Damage, Deliver, Delivered, Delivery};
 use super::receive::io_refusal;
-use super::verify::Verified;
+use super::schedule::Job;
+use super::verify::Checked;
 use super::{Engine, Refusal};
 use crate::blob::{Blob, OnConflict, Publish};
 use crate::config;
@@ -12,64 +13,42 @@ use crate::upload::{
     Answer, Entry, Failure, FileName, Record, State, Verdict, retry_delay, verdict,
 };
 
-/// Wait before an entry that did not fit the log is tried again.
-const FULL_LOG_RETRY: Duration = Duration::from_secs(1);
-
-/// What an attempt led to.
-pub(super) enum Attempt {
-    /// Nothing more is to be done.
-    Over,
-    /// It is to be made again.
-    Again,
-}
-
 impl Engine {
-    /// Makes one attempt to hand an upload over.
-    pub(super) async fn attempt(&self, active: &Active, deliver: &Arc<dyn Deliver>) -> Attempt {
-        match self.try_attempt(active, deliver).await {
-            Ok(attempt) => attempt,
-            // The cause is in the log. What is full may have room again, what is broken may be
-            // mended by the next opening.
-            Err(_) if active.is_usable() => Attempt::Again,
-            Err(_) => Attempt::Over,
+    /// Makes one attempt to hand an upload over; what it led to is on record then, unless
+    /// `job.outcome` holds it.
+    ///
+    /// # Errors
+    /// It has not come as far as to be on record, or its outcome has not.
+    pub(super) async fn attempt(&self, active: &Active, job: &mut Job) -> Result<(), Refusal> {
+        if job.outcome.is_some() {
+            return self.settle(active, job).await;
         }
-    }
-
-    async fn try_attempt(
-        &self,
-        active: &Active,
-        deliver: &Arc<dyn Deliver>,
-    ) -> Result<Attempt, Refusal> {
         self.seal(active).await?;
-        if self.is_held(active).await? {
-            return Ok(Attempt::Over);
+        self.note_interruption(active).await?;
+        if !self.is_due(&active.lock().record) {
+            return Ok(());
         }
-        if self.withdraw_rotten(active).await? {
-            return Ok(Attempt::Over);
+        if job.checked.is_none() {
+            job.checked = self.check(active).await?;
         }
-        let Verified::Matches { sha256 } = self.verify(active).await? else {
-            let at = self.clock.now();
-            self.end(active, Entry::DigestMismatch { at }, true).await?;
-            return Ok(Attempt::Over);
+        let Some(Checked { sha256 }) = job.checked.clone() else {
+            return Ok(());
         };
         // What has not begun when the server ends is begun by the next one.
-        let permit = tokio::select! {
-            biased;
-            () = self.draining.cancelled() => return Ok(Attempt::Over),
-            permit = self.deliveries.acquire() => permit,
-        };
-        let Ok(_permit) = permit else {
-            return Ok(Attempt::Over);
-        };
+        if self.draining.is_cancelled() {
+            return Err(Refusal::Draining);
+        }
         // An empty file has had no chunk that would have made its data file.
         let blob = active.blob(self.blobs.as_ref()).await?;
         let at = self.clock.now();
         active.append(Entry::HandoffBegun { at }).await?;
+        job.failures = 0;
         let outcome = match self.config.delivery.mode {
-            config::Mode::Handler => self.hand_over(active, blob, deliver, sha256).await,
+            config::Mode::Handler => self.hand_over(active, blob, &job.deliver, sha256).await,
             config::Mode::Store => self.publish(active, sha256).await,
         };
-        self.settle(active, outcome).await
+        job.outcome = Some(self.entry(active, outcome));
+        self.settle(active, job).await
     }
 
     async fn seal(&self, active: &Active) -> Result<(), Refusal> {
@@ -80,8 +59,8 @@ impl Engine {
             .await
     }
 
-    /// Puts on record that an earlier process died in a hand-off, and says whether that ends it.
-    async fn is_held(&self, active: &Active) -> Result<bool, Refusal> {
+    /// Puts on record that an earlier process died in a hand-off.
+    async fn note_interruption(&self, active: &Active) -> Result<(), Refusal> {
         let failed = Entry::HandoffFailed {
             failure: match self.config.delivery.mode {
                 config::Mode::Handler => Failure::Interrupted,
@@ -92,9 +71,7 @@ impl Engine {
         };
         active
             .append_if(|inner| Ok(inner.record.in_handoff.then_some(failed)))
-            .await?;
-        let due = self.is_due(&active.lock().record);
-        Ok(!due)
+            .await
     }
 
     async fn hand_over(
@@ -104,19 +81,25 @@ impl Engine {
         deliver: &Arc<dyn Deliver>,
         sha256: Option<String>,
     ) -> Outcome {
-        let header = Arc::clone(&active.lock().record.header);
-        let wants_sha256 = sha256.is_none();
+        let (header, pieces) = {
+            let record = &active.lock().record;
+            (Arc::clone(&record.header), record.ranges.clone())
+        };
+        let damage = Damage::default();
         let delivery = Delivery {
             key: active.key,
             header,
             blob,
-            wants_sha256,
+            pieces,
+            damage: damage.clone(),
+            wants_sha256: sha256.is_none(),
         };
         // A task of its own, so that a panic of the handler is an outcome and not ours.
         let deliver = Arc::clone(deliver);
         let mut task = tokio::spawn(async move { deliver.deliver(delivery).await });
         let delivered = tokio::time::timeout(self.config.delivery.timeout, &mut task).await;
         match delivered {
+            Ok(_) if damage.is_reported() => Outcome::Failed(Failure::Unreadable),
             Ok(Ok(Delivered::Answered {
                 answer,
                 sha256: computed,
@@ -125,7 +108,11 @@ impl Engine {
             Ok(Err(_)) => Outcome::Failed(Failure::Panicked),
             Err(_) => {
                 task.abort();
-                Outcome::Failed(Failure::TimedOut)
+                Outcome::Failed(if damage.is_reported() {
+                    Failure::Unreadable
+                } else {
+                    Failure::TimedOut
+                })
             }
         }
     }
@@ -151,60 +138,71 @@ impl Engine {
         }
     }
 
-    /// Puts the outcome of an attempt on record.
-    async fn settle(&self, active: &Active, outcome: Outcome) -> Result<Attempt, Refusal> {
+    /// What an outcome means for the upload.
+    fn entry(&self, active: &Active, outcome: Outcome) -> Entry {
         let at = self.clock.now();
         let (answer, name, sha256) = match outcome {
-            Outcome::Stored(name, sha256) => (None, Some(name), sha256),
-            Outcome::NameTaken => (Some(name_taken()), None, None),
             Outcome::Answered(answer, sha256) if verdict(answer.status) == Verdict::Decided => {
                 (Some(answer), None, sha256)
             }
+            Outcome::Stored(name, sha256) => (None, Some(name), sha256),
+            Outcome::NameTaken => (Some(name_taken()), None, None),
             Outcome::Answered(answer, _) => {
-                return self.fail(active, Failure::Answered(answer)).await;
+                return self.entry(active, Outcome::Failed(Failure::Answered(answer)));
             }
-            Outcome::Failed(failure) => return self.fail(active, failure).await,
+            Outcome::Failed(failure) => {
+                warn_of(active, &failure);
+                return Entry::HandoffFailed { failure, at };
+            }
         };
-        let rejected = answer.as_ref().is_some_and(|answer| answer.status >= 400);
-        self.end(
-            active,
-            Entry::HandoffEnded {
-                answer,
-                name,
-                sha256,
-                at,
-            },
-            !rejected,
-        )
-        .await?;
-        Ok(Attempt::Over)
-    }
-
-    async fn fail(&self, active: &Active, failure: Failure) -> Result<Attempt, Refusal> {
-        warn_of(active, &failure);
-        let at = self.clock.now();
-        let entry = Entry::HandoffFailed { failure, at };
-        self.append_when_it_fits(active, entry).await?;
-        let again = self.is_due(&active.lock().record);
-        Ok(if again { Attempt::Again } else { Attempt::Over })
-    }
-
-    /// Puts what the handler did on record. While the log is full the outcome is kept here and the
-    /// entry is tried again: asking the handler again would be worse.
-    async fn append_when_it_fits(&self, active: &Active, entry: Entry) -> Result<(), Refusal> {
-        loop {
-            match active.append(entry.clone()).await {
-                Err(Refusal::NoSpace) if !self.draining.is_cancelled() => {
-                    tokio::time::sleep(FULL_LOG_RETRY).await;
-                }
-                other => return other,
-            }
+        Entry::HandoffEnded {
+            answer,
+            name,
+            sha256,
+            at,
         }
     }
 
-    /// Ends the upload; its bytes go unless they may be wanted again.
-    async fn end(&self, active: &Active, entry: Entry, forget_bytes: bool) -> Result<(), Refusal> {
-        self.append_when_it_fits(active, entry).await?;
+    /// Puts the outcome of an attempt on record, unless it is already: an error may have come
+    /// after the writing.
+    async fn settle(&self, active: &Active, job: &mut Job) -> Result<(), Refusal> {
+        let Some(outcome) = job.outcome.clone() else {
+            return Ok(());
+        };
+        let key = active.key;
+        let unreadable = matches!(
+            &outcome,
+            Entry::HandoffFailed {
+                failure: Failure::Unreadable,
+                ..
+            }
+        );
+        let settled = active
+            .append_if(|inner| Ok(inner.record.in_handoff.then_some(outcome)))
+            .await;
+        match (&settled, job.failures) {
+            (Err(_), 0) => {
+                tracing::warn!(%key, "the outcome of the hand-off is kept here until the log takes it");
+            }
+            (Ok(()), 1..) => tracing::info!(%key, "the outcome of the hand-off is on record now"),
+            _ => {}
+        }
+        settled?;
+        job.outcome = None;
+        if unreadable {
+            job.checked = None;
+            active.distrust();
+            self.withdraw_rotten(active).await?;
+        }
+        let state = active.lock().record.state;
+        if state.is_final() {
+            self.ended(active, state == State::Completed).await;
+        }
+        Ok(())
+    }
+
+    /// Does what is to be done when an upload has ended; its bytes go unless they may be wanted again.
+    pub(super) async fn ended(&self, active: &Active, forget_bytes: bool) {
         self.budget.release(active.key);
         let (state, took) = {
             let record = &active.lock().record;
@@ -215,20 +213,11 @@ impl Engine {
         if forget_bytes {
             self.forget_bytes(active).await;
         }
-        Ok(())
     }
 
     /// Deletes what is not needed any more. What stays behind by an error, the sweep removes.
     async fn forget_bytes(&self, active: &Active) {
-        let forgotten = match self.config.delivery.mode {
-            config::Mode::Handler => self.blobs.remove(active.key).await,
-            config::Mode::Store => {
-                self.blobs
-                    .settle(active.key, self.config.delivery.storage_path.clone())
-                    .await
-            }
-        };
-        if let Err(error) = forgotten {
+        if let Err(error) = self.drop_bytes(active.key).await {
             tracing::warn!(key = %active.key, %error, "the bytes of an ended upload stay behind");
         }
     }
@@ -275,6 +264,7 @@ fn warn_of(active: &Active, failure: &Failure) {
             tracing::warn!(%key, status, ?next, "the handler asks for the upload again");
         }
         Failure::NotStored => tracing::warn!(%key, ?next, "the file has not got its place yet"),
+        Failure::Unreadable => tracing::error!(%key, "the bytes could not be read as they came in"),
         failure => tracing::error!(%key, ?failure, ?next, "nobody can tell what the handler did"),
     }
 }

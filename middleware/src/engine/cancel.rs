@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use super::claim;
-use super::finish::Finisher;
 use super::receive::io_refusal;
 use super::{Engine, Refusal};
 use crate::upload::{Entry, Record, State, UploadKey};
@@ -32,11 +31,8 @@ impl Engine {
             _ => Ok(Some(Entry::Cancelled { at })),
         };
         active.append_if(|inner| entry(&inner.record)).await?;
-        {
-            let mut inner = active.lock();
-            inner.claims.stop_all();
-            inner.finisher.as_mut().map(Finisher::wake);
-        }
+        active.lock().claims.stop_all();
+        self.schedule.forget(key);
         active.changed.notify_waiters();
         self.budget.release(key);
         // Whoever still holds a claim may be about to make the file that is to go.

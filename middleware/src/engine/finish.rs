@@ -1,43 +1,52 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::active::{Active, Inner};
-use super::attempt::Attempt;
 use super::claim::wait_until;
 use super::deliver::Deliver;
-use super::{Engine, View};
+use super::schedule::{Job, Schedule};
+use super::{Engine, Refusal, View};
 use crate::config;
-use crate::upload::{Record, State, retry_delay};
+use crate::upload::{Record, State, UploadKey, retry_delay};
 
-/// The one task that hands an upload over.
-#[derive(Default)]
-pub(super) struct Finisher {
-    /// Ends its wait for the next attempt, while it waits.
-    rest: Option<CancellationToken>,
-}
+/// Says that an attempt is over, even when it panicked.
+struct Running<'a>(&'a Schedule, UploadKey);
 
-impl Finisher {
-    #[cfg(test)]
-    pub(super) fn rests(&self) -> bool {
-        self.rest.is_some()
-    }
-
-    /// Ends the wait for the next attempt; whether there was one.
-    pub(super) fn wake(&mut self) -> bool {
-        self.rest.take().map(|rest| rest.cancel()).is_some()
-    }
-}
-
-/// Says that the finisher has ended, even when it panicked.
-struct Finishing<'a>(&'a Active);
-
-impl Drop for Finishing<'_> {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.lock().finisher = None;
+            self.0.attempted(self.1, None);
         }
-        self.0.changed.notify_waiters();
+    }
+}
+
+/// Makes the attempts that are due. The jobs that wait end with it, as all work ends with its
+/// runtime: they know the app, which knows the engine, and would keep one another for ever.
+struct Serving(Option<Arc<Engine>>);
+
+impl Serving {
+    async fn run(mut self) {
+        let Some(engine) = self.0.clone() else { return };
+        // The permit comes first: whatever an attempt does, it does as one of a few.
+        while let Ok(permit) = Arc::clone(&engine.deliveries).acquire_owned().await {
+            let Some(job) = engine.schedule.next().await else {
+                // The next job is served by another.
+                self.0 = None;
+                break;
+            };
+            let attempt = Arc::clone(&engine).attempt_with(permit, job);
+            engine.tasks.spawn(attempt);
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(engine) = &self.0 {
+            engine.schedule.abandon();
+        }
     }
 }
 
@@ -50,47 +59,57 @@ impl Engine {
         deliver: &Arc<dyn Deliver>,
         pull: bool,
     ) -> View {
+        let key = active.key;
         // The request that brought the last byte may not have come to it yet.
-        let is_unstarted = |inner: &Inner| inner.record.is_complete() && inner.finisher.is_none();
-        let unstarted = is_unstarted(&active.lock());
-        if (pull || unstarted) && self.start_finisher(active, deliver) {
-            tracing::debug!(key = %active.key, "a client asks for the hand-off");
+        let unstarted = |inner: &Inner| {
+            let complete = inner.record.state == State::Receiving && inner.record.is_complete();
+            complete && !self.schedule.knows(key) && !self.draining.is_cancelled()
+        };
+        let hurry = pull || unstarted(&active.lock());
+        if hurry && self.start_finisher(active, deliver) {
+            tracing::debug!(%key, "a client asks for the hand-off");
         }
-        let outcome = wait_until(active, |inner| {
-            inner.finisher.as_ref().is_none_or(|f| f.rest.is_some())
-        });
+        let is_over = |inner: &Inner| {
+            !active.is_usable() || !(unstarted(inner) || self.schedule.is_busy(key))
+        };
+        let view =
+            |inner: &Inner| View::new(key, &inner.record, &self.deadlines(), self.clock.now());
+        let outcome = async {
+            loop {
+                wait_until(active, is_over).await;
+                // The last byte may come between two looks.
+                let inner = active.lock();
+                if is_over(&inner) {
+                    return view(&inner);
+                }
+            }
+        };
         // After that time the client is told to come back.
-        let _ = tokio::time::timeout(self.config.delivery.finalize_wait, outcome).await;
-        let inner = active.lock();
-        View::new(
-            active.key,
-            &inner.record,
-            &self.deadlines(),
-            self.clock.now(),
-        )
+        tokio::time::timeout(self.config.delivery.finalize_wait, outcome)
+            .await
+            .unwrap_or_else(|_| view(&active.lock()))
     }
 
-    /// Starts the finisher of a complete upload, or wakes the one that rests; whether it did.
+    /// Makes the hand-off of a complete upload due now; whether it was not, and is to be made.
     pub(super) fn start_finisher(
         self: &Arc<Self>,
-        active: &Arc<Active>,
+        active: &Active,
         deliver: &Arc<dyn Deliver>,
     ) -> bool {
-        if self.draining.is_cancelled() {
-            return false;
-        }
-        let mut inner = active.lock();
-        if let Some(finisher) = &mut inner.finisher {
-            return finisher.wake();
-        }
-        if !self.is_due(&inner.record) {
-            return false;
-        }
-        inner.finisher = Some(Finisher::default());
-        let (engine, active, deliver) = (Arc::clone(self), Arc::clone(active), Arc::clone(deliver));
-        self.tasks
-            .spawn(async move { engine.finish(active, deliver).await });
-        true
+        let due = self.is_due(&active.lock().record);
+        due && self.want_hand_off(active.key, deliver)
+    }
+
+    /// Makes the hand-off of an upload due now, without opening it; whether it was not. Those that
+    /// are due first begin first, as many at once as may be.
+    pub(super) fn want_hand_off(
+        self: &Arc<Self>,
+        key: UploadKey,
+        deliver: &Arc<dyn Deliver>,
+    ) -> bool {
+        let wanted = self.schedule.want(key, deliver);
+        self.serve_schedule();
+        wanted
     }
 
     /// Whether a hand-off remains to be made, or to be made again.
@@ -104,54 +123,73 @@ impl Engine {
         }
     }
 
-    async fn finish(self: Arc<Self>, active: Arc<Active>, deliver: Arc<dyn Deliver>) {
-        let finishing = Finishing(&active);
-        loop {
-            while let Attempt::Again = self.attempt(&active, &deliver).await {
-                if self.rest(&active).await.is_err() {
-                    break;
-                }
-            }
-            // Withdrawn chunks may have come again meanwhile, and found this task still here.
-            let mut inner = active.lock();
-            let refilled = inner.record.state == State::Receiving && inner.record.is_complete();
-            if !refilled || !active.is_usable() || self.draining.is_cancelled() {
-                inner.finisher = None;
-                break;
-            }
+    /// Sees to it that somebody makes the attempts that are due.
+    fn serve_schedule(self: &Arc<Self>) {
+        if self.schedule.is_to_be_served() {
+            let serving = Serving(Some(Arc::clone(self)));
+            self.tasks.spawn(serving.run());
         }
-        drop(finishing);
-        self.let_go(active);
     }
 
-    /// Waits for the next attempt.
-    ///
-    /// # Errors
-    /// There will be none: the upload expired or was removed, or the server shuts down.
-    async fn rest(&self, active: &Active) -> Result<(), ()> {
-        let rest = CancellationToken::new();
-        let delay = {
-            let mut inner = active.lock();
-            inner.finisher = Some(Finisher {
-                rest: Some(rest.clone()),
-            });
-            if self.deadlines().expiry(&inner.record) <= self.clock.now() {
-                return Err(());
+    async fn attempt_with(self: Arc<Self>, permit: OwnedSemaphorePermit, job: Job) {
+        self.attempt_once(job).await;
+        drop(permit);
+        self.serve_schedule();
+    }
+
+    /// Makes one attempt, and notes when the next one is due. Nothing of the upload is kept open for
+    /// it.
+    pub(super) async fn attempt_once(&self, mut job: Job) {
+        let key = job.key;
+        let running = Running(&self.schedule, key);
+        match self.live(key).await {
+            Ok(active) => {
+                let made = self.attempt(&active, &mut job).await;
+                job.failures = made.map_or(job.failures + 1, |()| 0);
+                // Withdrawn chunks that come again find the attempt over, or are found by it.
+                let inner = active.lock();
+                let delay = self.next_attempt(&active, &inner.record, &job);
+                self.schedule
+                    .attempted(key, delay.map(|delay| (job, delay)));
+                drop(inner);
+                active.changed.notify_waiters();
+                self.let_go(active);
             }
-            retry_delay(inner.record.attempts)
-        };
-        active.changed.notify_waiters();
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = rest.cancelled() => {}
-            () = self.draining.cancelled() => return Err(()),
+            Err(Refusal::NoSession | Refusal::StateLost) => self.schedule.attempted(key, None),
+            Err(_) => {
+                job.failures += 1;
+                let delay = retry_delay(job.failures);
+                self.schedule.attempted(key, Some((job, delay)));
+            }
         }
-        let mut inner = active.lock();
-        inner.finisher = Some(Finisher::default());
-        if active.is_usable() && self.is_due(&inner.record) {
-            Ok(())
-        } else {
-            Err(())
+        drop(running);
+        self.tell(key);
+        self.table.close_unused(key);
+    }
+
+    /// The wait before the next attempt, if there is to be one.
+    fn next_attempt(&self, active: &Active, record: &Record, job: &Job) -> Option<Duration> {
+        let settled = !self.is_due(record) && job.outcome.is_none();
+        if active.refusal() == Refusal::NoSession || (settled && active.is_usable()) {
+            return None;
+        }
+        let failures = match job {
+            Job {
+                outcome: Some(_), ..
+            } => job.failures,
+            // What was withdrawn has come again.
+            Job { failures: 0, .. } if record.state == State::Receiving => {
+                return Some(Duration::ZERO);
+            }
+            _ => record.attempts.saturating_add(job.failures),
+        };
+        Some(retry_delay(failures))
+    }
+
+    /// Tells those who wait for an upload to look at it again.
+    pub(super) fn tell(&self, key: UploadKey) {
+        if let Some(active) = self.table.peek(key) {
+            active.changed.notify_waiters();
         }
     }
 }

@@ -9,7 +9,8 @@
 //! 2. What must happen after a chunk's last byte runs in a task of its own, because the request
 //!    ends when its client leaves.
 //! 3. Every entry of an upload is added under its write lock, one at a time.
-//! 4. One finisher hands an upload over; everybody else waits for it, for a bounded time.
+//! 4. One attempt at a time hands an upload over, and a few at once do so at all; everybody else
+//!    waits for it, for a bounded time and with nothing open.
 
 mod active;
 mod append;
@@ -26,6 +27,7 @@ mod latch;
 mod prove;
 mod receive;
 mod recover;
+mod schedule;
 mod status;
 mod steps;
 mod sweep;
@@ -42,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use command::{Append, Appended, Create, Created, Refusal, Source, SourceError};
-pub use deliver::{Deliver, Delivered, Delivery};
+pub use deliver::{Damage, Deliver, Delivered, Delivery};
 pub use view::{Gaps, View};
 
 use crate::admission::Budget;
@@ -68,7 +70,9 @@ pub struct Engine {
     lost: AtomicU64,
     /// Had by whoever makes an upload, or removes one that may be made anew.
     creates: turns::Turns,
-    deliveries: Semaphore,
+    schedule: schedule::Schedule,
+    /// Bounds the attempts at once, with all they read and keep open.
+    deliveries: Arc<Semaphore>,
     draining: CancellationToken,
     latch: Arc<latch::Latch>,
 }
@@ -85,7 +89,8 @@ impl Engine {
         let draining = CancellationToken::new();
         let latch = Arc::new(latch::Latch::new(draining.clone()));
         Arc::new(Self {
-            deliveries: Semaphore::new(config.delivery.max_concurrent),
+            schedule: schedule::Schedule::default(),
+            deliveries: Arc::new(Semaphore::new(config.delivery.max_concurrent)),
             config,
             store,
             blobs,
@@ -113,6 +118,14 @@ impl Engine {
     /// has arrived; notes what the next process need not check.
     pub async fn drain(&self) {
         self.draining.cancel();
+        for job in self.schedule.close() {
+            let key = job.key;
+            // An outcome that the log did not take has a last chance, and else is asked for again.
+            if job.outcome.is_some() {
+                self.attempt_once(job).await;
+            }
+            self.tell(key);
+        }
         self.tasks.close();
         self.tasks.wait().await;
         for active in self.table.all() {

@@ -74,7 +74,8 @@ impl Engine {
         record.ranges.iter().collect()
     }
 
-    async fn withdraw(&self, active: &Active, span: Span) -> Result<(), Refusal> {
+    /// Gives bytes up: their chunk is asked for again.
+    pub(super) async fn withdraw(&self, active: &Active, span: Span) -> Result<(), Refusal> {
         let Span { start, len } = span;
         let at = self.clock.now();
         active.append(Entry::Withdrawn { start, len, at }).await

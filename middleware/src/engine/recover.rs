@@ -139,10 +139,8 @@ impl Engine {
         if !self.is_due(record) {
             return 0;
         }
-        if let Some(deliver) = deliver
-            && let Ok(active) = self.live(key).await
-        {
-            self.start_finisher(&active, deliver);
+        if let Some(deliver) = deliver {
+            self.want_hand_off(key, deliver);
         }
         1
     }

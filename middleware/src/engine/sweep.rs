@@ -30,7 +30,7 @@ impl Engine {
     pub async fn close_idle(&self) {
         let is_idle = |active: &Active| {
             let inner = active.lock();
-            inner.used.elapsed() >= IDLE && inner.claims.is_empty() && inner.finisher.is_none()
+            inner.used.elapsed() >= IDLE && inner.claims.is_empty()
         };
         for active in self.table.all() {
             if is_idle(&active) {
@@ -102,13 +102,14 @@ impl Engine {
     async fn remove_opened(&self, active: &Active) -> Result<(), Refusal> {
         let deadlines = self.deadlines();
         let retired = active.retire_if(|inner| {
-            let idle = inner.claims.is_empty() && inner.finisher.is_none();
+            let idle = inner.claims.is_empty() && !self.schedule.is_running(active.key);
             idle && deadlines.has_expired(&inner.record)
         });
         if !retired.await {
             self.note(active.key, &active.lock().record);
             return Ok(());
         }
+        self.schedule.forget(active.key);
         tracing::info!(key = %active.key, "upload expired");
         // As long as it is held here nobody opens it anew.
         self.remove(active.key).await

@@ -28,7 +28,6 @@ impl Table {
     }
 
     /// The upload, if it is open.
-    #[cfg(test)]
     pub(super) fn peek(&self, key: UploadKey) -> Option<Arc<Active>> {
         self.lock().get(&key)?.get().cloned()
     }
@@ -39,7 +38,8 @@ impl Table {
         self.close_unused(key)
     }
 
-    fn close_unused(&self, key: UploadKey) -> bool {
+    /// Closes an upload unless somebody uses it; whether it did.
+    pub(super) fn close_unused(&self, key: UploadKey) -> bool {
         let mut slots = self.lock();
         let unused = slots.get(&key).is_some_and(is_unused);
         if unused {
@@ -92,6 +92,7 @@ fn is_unused(slot: &Slot) -> bool {
 impl Engine {
     /// Opens an upload, or joins those who have it open.
     pub(super) async fn active(&self, key: UploadKey) -> Result<Arc<Active>, Refusal> {
+        let mut reopened = false;
         loop {
             if self.latch.is_shut() {
                 return Err(Refusal::Unavailable);
@@ -103,8 +104,9 @@ impl Engine {
                 Ok(active) => {
                     let refusal = active.refusal();
                     drop(active);
-                    // What nobody uses any more is opened anew.
-                    if !self.table.close(key, slot) {
+                    // What nobody uses any more is opened anew, once.
+                    let closed = self.table.close(key, slot);
+                    if !closed || std::mem::replace(&mut reopened, true) {
                         return Err(refusal);
                     }
                 }

@@ -1,20 +1,20 @@
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::blob::Blob;
+use crate::engine::{Damage, Delivery};
 use crate::store::BoxFuture;
-use crate::upload::{Algorithm, Hasher};
+use crate::upload::{Algorithm, Crc32c, Hasher, Ranges, Span};
 
 /// Bytes read at once.
 const READ_LEN: u64 = 128 * 1024;
 
-type Read = BoxFuture<'static, io::Result<Piece>>;
+type Read = BoxFuture<'static, io::Result<Bytes>>;
 
 /// The body of a hand-off: what stands before the file, the file, what stands after it.
 ///
@@ -30,76 +30,62 @@ pub struct HandoffBody {
 
 /// Where a [`HandoffBody`] leaves the SHA-256 of the file, in hex, once it was read to its end.
 #[derive(Clone, Debug, Default)]
-pub struct Digested {
-    sha256: Arc<Mutex<Option<String>>>,
-    broken: Arc<AtomicBool>,
-}
+pub struct Digested(Arc<Mutex<Option<String>>>);
 
 impl Digested {
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The digest, if the whole file was read.
     #[must_use]
     pub fn take(&self) -> Option<String> {
-        self.sha256
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    /// Whether the file could not be read: whatever the handler said then, it was not about the file.
-    #[must_use]
-    pub fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
-    }
-
-    fn put(&self, digest: String) {
-        *self.sha256.lock().unwrap_or_else(PoisonError::into_inner) = Some(digest);
+        self.lock().take()
     }
 }
 
+/// Reads a file, and gives out nothing that is not what was received: the last bytes of a piece
+/// follow when its checksum is right.
 struct FileReader {
     blob: Arc<dyn Blob>,
     offset: u64,
     end: u64,
     read: Option<Read>,
+    pieces: Ranges,
+    /// Of the piece at `offset`, as far as it was read.
+    crc: Crc32c,
+    damage: Damage,
     hasher: Option<Hasher>,
     digested: Digested,
 }
 
-struct Piece {
-    bytes: Bytes,
-    hasher: Option<Hasher>,
-}
-
 impl HandoffBody {
-    /// A body of `len` bytes of `blob` with text around it. SHA-256 of the file goes to
-    /// `digested` where it is given.
+    /// A body of a file with text around it, and where the file's SHA-256 is found if it is wanted.
     #[must_use]
-    pub fn new(
-        before: String,
-        blob: Arc<dyn Blob>,
-        len: u64,
-        after: String,
-        digested: Option<Digested>,
-    ) -> Self {
-        let file = FileReader {
-            blob,
+    pub fn new(before: String, delivery: Delivery, after: String) -> (Self, Digested) {
+        let digested = Digested::default();
+        let wanted = delivery.wants_sha256;
+        let mut file = FileReader {
+            blob: delivery.blob,
             offset: 0,
-            end: len,
+            end: delivery.header.declaration.total,
             read: None,
-            hasher: digested.is_some().then(|| Hasher::new(Algorithm::Sha256)),
-            digested: digested.unwrap_or_default(),
+            pieces: delivery.pieces,
+            crc: Crc32c::default(),
+            damage: delivery.damage,
+            hasher: wanted.then(|| Hasher::new(Algorithm::Sha256)),
+            digested: digested.clone(),
         };
-        Self {
+        if file.end == 0 {
+            file.finish();
+        }
+        let body = Self {
             before: before.into(),
             after: after.into(),
             file,
             yielded: true,
-        }
-    }
-
-    /// Says to `digested` when the file cannot be read, also where no digest is wanted.
-    pub(super) fn report_to(&mut self, digested: Digested) {
-        self.file.digested = digested;
+        };
+        (body, digested)
     }
 
     /// Bytes still to come.
@@ -123,6 +109,9 @@ impl Body for HandoffBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.file.damage.is_reported() {
+            return Poll::Ready(None);
+        }
         if !self.before.is_empty() {
             return frame(std::mem::take(&mut self.before));
         }
@@ -135,7 +124,6 @@ impl Body for HandoffBody {
             self.yielded = false;
             return frame(bytes);
         }
-        self.file.finish();
         if self.after.is_empty() {
             return Poll::Ready(None);
         }
@@ -157,46 +145,62 @@ fn frame(bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
 
 impl FileReader {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        let mut read = match self.read.take() {
-            Some(read) => read,
-            None => self.start(self.offset),
-        };
-        let Poll::Ready(piece) = read.as_mut().poll(cx) else {
-            self.read = Some(read);
-            return Poll::Pending;
-        };
-        let piece = piece.inspect_err(|_| self.digested.broken.store(true, Ordering::Release))?;
-        self.offset += piece.bytes.len() as u64;
-        self.hasher = piece.hasher;
+        let len = usize::try_from(READ_LEN.min(self.end - self.offset)).unwrap_or(usize::MAX);
+        let read = self
+            .read
+            .get_or_insert_with(|| self.blob.read(self.offset, len));
+        let read = ready!(read.as_mut().poll(cx));
+        self.read = None;
+        let taken = read.and_then(|bytes| self.take(bytes));
+        Poll::Ready(taken.inspect_err(|_| self.damage.report()))
+    }
+
+    /// Checks the pieces that end in `bytes`.
+    fn take(&mut self, bytes: Bytes) -> io::Result<Bytes> {
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (end, crc) = self.piece()?;
+            let len = usize::try_from(end - self.offset).unwrap_or(usize::MAX);
+            let (now, later) = rest.split_at(len.min(rest.len()));
+            self.crc.update(now);
+            self.offset += now.len() as u64;
+            if self.offset == end && std::mem::take(&mut self.crc).finish() != crc {
+                return Err(changed());
+            }
+            rest = later;
+        }
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes);
+        }
         if self.offset == self.end {
             self.finish();
         }
-        Poll::Ready(Ok(piece.bytes))
+        Ok(bytes)
     }
 
-    fn start(&mut self, offset: u64) -> Read {
-        let len = usize::try_from(READ_LEN.min(self.end - offset)).unwrap_or(usize::MAX);
-        let hasher = self.hasher.take();
-        let read = self.blob.read(offset, len);
-        Box::pin(async move {
-            let bytes = read.await?;
-            hash(bytes, hasher).await
-        })
+    /// Where the piece at `offset` ends, and its checksum.
+    fn piece(&self) -> io::Result<(u64, u32)> {
+        let here = Span {
+            start: self.offset,
+            len: 1,
+        };
+        let span = self.pieces.overlapping(here).ok_or_else(changed)?;
+        let piece = self.pieces.piece(span).ok_or_else(changed)?;
+        Ok((span.end(), piece.crc))
     }
 
     fn finish(&mut self) {
         if let Some(hasher) = self.hasher.take() {
-            self.digested.put(hasher.finish().to_hex());
+            *self.digested.lock() = Some(hasher.finish().to_hex());
         }
     }
 }
 
-async fn hash(bytes: Bytes, hasher: Option<Hasher>) -> io::Result<Piece> {
-    let hasher = hasher.map(|mut hasher| {
-        hasher.update(&bytes);
-        hasher
-    });
-    Ok(Piece { bytes, hasher })
+fn changed() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the bytes are not what was received",
+    )
 }
 
 impl std::fmt::Debug for HandoffBody {

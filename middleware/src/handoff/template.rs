@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::header::{
     CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
 };
@@ -34,36 +36,37 @@ pub struct Template {
     uri: Uri,
     form: config::Form,
     field: String,
-    /// Signature of the path, for handlers that verify on their own.
-    signature: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Template {
     /// The template that `[delivery]` describes; `None` when path or method are not valid.
     #[must_use]
-    pub fn new(
-        delivery: &config::Delivery,
-        signature: Option<(HeaderName, HeaderValue)>,
-    ) -> Option<Self> {
+    pub fn new(delivery: &config::Delivery) -> Option<Self> {
         Some(Self {
             method: delivery.method.parse().ok()?,
             uri: delivery.path.parse().ok()?,
             form: delivery.form,
             field: delivery.field.clone(),
-            signature,
         })
     }
 
-    /// Builds the request. `random` becomes the boundary; the second value receives the file's
-    /// digest when the body was read to its end.
+    /// The path it goes to.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Builds the request. `random` becomes the boundary, `signature` is one of the path for handlers
+    /// that verify on their own; the second value receives the file's digest when the body was read
+    /// to its end.
     #[must_use]
     pub fn request(
         &self,
         delivery: Delivery,
         random: [u8; 16],
+        signature: Option<(HeaderName, HeaderValue)>,
     ) -> (Request<HandoffBody>, Digested) {
-        let digested = Digested::default();
-        let header = delivery.header;
+        let (key, header) = (delivery.key, Arc::clone(&delivery.header));
         let declaration = &header.declaration;
         let file_type = declaration.content_type.as_deref().unwrap_or(OCTETS);
         let (content_type, before, after) = match self.form {
@@ -73,9 +76,7 @@ impl Template {
             }
             config::Form::Raw => (file_type.to_owned(), String::new(), String::new()),
         };
-        let wanted = delivery.wants_sha256.then(|| digested.clone());
-        let mut body = HandoffBody::new(before, delivery.blob, declaration.total, after, wanted);
-        body.report_to(digested.clone());
+        let (body, digested) = HandoffBody::new(before, delivery, after);
         let len = body.len();
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
@@ -84,7 +85,7 @@ impl Template {
         add_kept_headers(headers, &header);
         insert_text(headers, CONTENT_TYPE, &content_type);
         headers.insert(CONTENT_LENGTH, len.into());
-        insert_text(headers, IDEMPOTENCY_KEY, &delivery.key.to_string());
+        insert_text(headers, IDEMPOTENCY_KEY, &key.to_string());
         if self.form == config::Form::Raw {
             insert_text(
                 headers,
@@ -92,8 +93,8 @@ impl Template {
                 &disposition(&declaration.name),
             );
         }
-        if let Some((name, value)) = &self.signature {
-            headers.insert(name, value.clone());
+        if let Some((name, value)) = signature {
+            headers.insert(name, value);
         }
         (request, digested)
     }

@@ -115,13 +115,15 @@ pub enum Failure {
     Interrupted,
     /// The file could not be put where store mode keeps it; what was tried can be tried again.
     NotStored,
+    /// The bytes could not be read as they were received: the handler was not given the file.
+    Unreadable,
 }
 
 impl Failure {
     /// Whether nobody can tell if the handler did its work.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        !matches!(self, Self::Answered(_) | Self::NotStored)
+        !matches!(self, Self::Answered(_) | Self::NotStored | Self::Unreadable)
     }
 }
 
@@ -326,6 +328,7 @@ impl Record {
                 sha256,
                 at,
             } => {
+                self.check_decided(ended_state(answer.as_ref()))?;
                 self.end(ended_state(answer.as_ref()), *at)?;
                 if self.state == State::Completed {
                     self.crc32c = self.ranges.crc(self.header.declaration.total);
@@ -368,7 +371,7 @@ impl Record {
             Entry::HandoffBegun { .. } => self.check_move(State::Finishing),
             // Undelivered and Unknown are reached from the same states.
             Entry::HandoffFailed { .. } => self.check_move(State::Undelivered),
-            Entry::HandoffEnded { answer, .. } => self.check_move(ended_state(answer.as_ref())),
+            Entry::HandoffEnded { answer, .. } => self.check_decided(ended_state(answer.as_ref())),
             Entry::Cancelled { .. } => self.check_move(State::Cancelled),
         }
     }
@@ -487,6 +490,17 @@ impl Record {
         self.check_move(next)?;
         self.state = next;
         Ok(())
+    }
+
+    /// A handler decides nothing of what it was not given.
+    fn check_decided(&self, next: State) -> Result<(), RecordError> {
+        if self.state == State::Finishing {
+            return Ok(());
+        }
+        Err(RecordError::Move {
+            from: self.state,
+            to: next,
+        })
     }
 
     fn check_move(&self, next: State) -> Result<(), RecordError> {

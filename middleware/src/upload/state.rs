@@ -7,6 +7,7 @@ use std::fmt;
 ///     ^            |------> Rejected ----.
 ///     |            |------> Undelivered -+-> Finishing (tried again)
 ///     `------------'------> Unknown -----'
+/// Undelivered and Unknown -> Rejected (the file is found to be another than declared)
 /// all but Finishing and Completed -> Cancelled
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +57,11 @@ impl State {
                     Completed | Rejected | Undelivered | Unknown | Receiving
                 )
             }
-            // Kept bytes may be handed over again.
-            Undelivered | Unknown | Rejected => {
-                matches!(next, Finishing | Receiving | Cancelled)
+            // Kept bytes may be handed over again, and are looked at before.
+            Undelivered | Unknown => {
+                matches!(next, Finishing | Receiving | Rejected | Cancelled)
             }
+            Rejected => matches!(next, Finishing | Receiving | Cancelled),
             Completed | Cancelled => false,
         }
     }

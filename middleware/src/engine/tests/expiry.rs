@@ -221,9 +221,8 @@ async fn files_nobody_uses_are_closed_and_opened_again() {
     }
 }
 
-/// An upload that only waits for its next attempt is used by its finisher.
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_rests_between_attempts_stays_open() {
+async fn an_upload_that_rests_between_attempts_is_closed() {
     let rig = Rig::new(Kind::Disk);
     rig.handler.will_answer([503; 3]);
     let id = rig.upload(CHUNK).await;
@@ -231,7 +230,7 @@ async fn an_upload_that_rests_between_attempts_stays_open() {
     let long_ago = Instant::now().checked_sub(MINUTE).unwrap();
     rig.engine.active(id.key()).await.unwrap().lock().used = long_ago;
     rig.engine.close_idle().await;
-    assert!(rig.engine.table.peek(id.key()).is_some());
+    assert!(rig.engine.table.peek(id.key()).is_none());
     rig.handler.called(4).await;
     rig.settled(&id).await;
     assert_eq!(rig.state(&id).await, State::Completed);

@@ -107,6 +107,24 @@ pub(super) enum Point {
 }
 
 impl Faults {
+    /// Calls off what is to fail at `point`.
+    pub(super) fn take(&self, point: Point) -> Vec<ErrorKind> {
+        let mut errors = self.errors.lock().unwrap();
+        let all = std::mem::take(&mut *errors).into_iter();
+        let (taken, left): (Vec<_>, Vec<_>) = all.partition(|(at, _)| *at == point);
+        *errors = left.into();
+        taken.into_iter().map(|(_, kind)| kind).collect()
+    }
+
+    /// Whether an operation at `point` is still to fail.
+    pub(super) fn is_armed(&self, point: Point) -> bool {
+        self.errors
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|(at, _)| *at == point)
+    }
+
     /// The next operation at `point` fails.
     pub(super) fn fail(&self, point: Point, kind: ErrorKind) {
         self.errors.lock().unwrap().push_back((point, kind));

@@ -30,6 +30,8 @@ async fn last_chunks_that_come_at_once_make_one_hand_off() {
         assert!(appended.iter().all(|appended| !appended.duplicate));
         let completed = appended.iter().filter(|a| a.view.state == State::Completed);
         assert!(completed.count() >= 1, "{kind:?} {round}");
+        let told_to_come_back = appended.iter().any(|a| a.view.finishing);
+        assert!(!told_to_come_back, "{kind:?} {round}: the outcome was near");
         assert_eq!(rig.handler.calls().len(), 1, "{kind:?} {round}");
         assert_eq!(rig.handler.calls()[0].bytes, content(total));
     }

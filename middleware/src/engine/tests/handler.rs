@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::engine::{Deliver, Delivered, Delivery};
 use crate::store::BoxFuture;
 use crate::upload::tests::sample::answer;
-use crate::upload::{Algorithm, Hasher, UploadKey};
+use crate::upload::{Algorithm, Crc32c, Hasher, UploadKey};
 
 /// What the handler does with its next call.
 #[derive(Debug)]
@@ -87,7 +87,11 @@ impl Deliver for Handler {
         }
         Box::pin(async move {
             let total = usize::try_from(delivery.header.declaration.total).unwrap();
-            let bytes = delivery.blob.read(0, total).await.unwrap();
+            let read = delivery.blob.read(0, total).await;
+            let bytes = read.unwrap_or_default();
+            if !is_intact(&bytes, &delivery) {
+                delivery.damage.report();
+            }
             let mut hasher = Hasher::new(Algorithm::Sha256);
             hasher.update(&bytes);
             let (key, wants_sha256, at) = (delivery.key, delivery.wants_sha256, Instant::now());
@@ -116,6 +120,16 @@ impl Deliver for Handler {
             }
         })
     }
+}
+
+/// Looks at the bytes as every reader of a hand-off does.
+fn is_intact(bytes: &Bytes, delivery: &Delivery) -> bool {
+    let at = |offset| usize::try_from(offset).unwrap();
+    bytes.len() == at(delivery.header.declaration.total)
+        && delivery
+            .pieces
+            .iter()
+            .all(|(span, piece)| Crc32c::of(&bytes[at(span.start)..at(span.end())]) == piece.crc)
 }
 
 struct Tell(Option<oneshot::Sender<()>>);

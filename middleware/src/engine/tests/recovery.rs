@@ -71,6 +71,25 @@ fn a_hand_off_cut_short_is_made_again() {
     }
 }
 
+/// The app behind a hand-off knows the engine; nothing of both may outlive their process.
+#[test]
+fn what_waits_for_its_next_attempt_ends_with_its_process() {
+    for kind in KINDS {
+        let process = process();
+        let rig = process.block_on(async {
+            let rig = Rig::new(kind);
+            rig.handler.will_answer([503]);
+            let id = rig.upload(CHUNK).await;
+            rig.send_only(&id).await.unwrap();
+            assert!(rig.engine.schedule.knows(id.key()));
+            rig
+        });
+        drop(process);
+        assert_eq!(Arc::strong_count(&rig.handler), 1, "{kind:?}");
+        assert_eq!(Arc::strong_count(&rig.engine), 1, "{kind:?}");
+    }
+}
+
 #[test]
 fn a_hand_off_cut_short_is_held_where_that_is_asked_for() {
     for kind in KINDS {

@@ -304,31 +304,29 @@ impl Rig {
         self.view(id).await.unwrap().uploaded
     }
 
-    /// Waits until no finisher of the upload is at work.
+    /// Waits until no attempt to hand the upload over is being made, or to be made.
     pub(super) async fn settled(&self, id: &SessionId) {
-        let Some(active) = self.engine.table.peek(id.key()) else {
-            return;
-        };
-        loop {
-            let changed = active.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if active.lock().finisher.is_none() {
-                break;
-            }
-            changed.await;
-        }
-        self.engine.let_go(active);
+        self.engine.schedule.ended(id.key()).await;
     }
 
-    /// Waits until no finisher of the upload is at work, though one may wait for its time.
+    /// Waits until an attempt was made and the next one has to wait for its time.
+    pub(super) async fn until_resting(&self, id: &SessionId) {
+        while self.engine.schedule.is_running(id.key()) {
+            tokio::task::yield_now().await;
+        }
+        assert!(self.engine.schedule.knows(id.key()));
+    }
+
+    /// Closes what nobody uses now.
+    pub(super) fn close_all(&self) {
+        self.engine.table.close_idle(|_| true);
+    }
+
+    /// Waits until no attempt to hand the upload over is being made, though one may wait for its
+    /// time.
     pub(super) async fn settled_or_resting(&self, id: &SessionId) {
-        if let Some(active) = self.engine.table.peek(id.key()) {
-            let settled = crate::engine::claim::wait_until(&active, |inner| {
-                inner.finisher.as_ref().is_none_or(|f| f.rests())
-            });
-            settled.await;
-            self.engine.let_go(active);
+        while self.engine.schedule.is_busy(id.key()) {
+            tokio::task::yield_now().await;
         }
     }
 

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
-use super::{Ready, content, multipart, raw, read_len, request_of};
+use super::{PIECE, Ready, content, delivery, header, multipart, raw, read_len, request_of};
+use crate::engine::Delivery;
 use crate::handoff::HandoffBody;
-use crate::handoff::body::Digested;
-use crate::upload::{Algorithm, Hasher};
+use crate::upload::{Algorithm, Hasher, Ranges};
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -78,7 +78,7 @@ fn a_raw_body_is_the_file() {
         (read_len(), vec![read_len(), 0]),
         (read_len() + 1, vec![read_len(), 0, 1, 0]),
     ] {
-        let (request, _) = request_of(&raw(), super::header(len as u64), content(len));
+        let (request, _) = request_of(&raw(), header(len as u64), content(len));
         assert_eq!(polls(request.into_body()), expected, "{len}");
     }
 }
@@ -91,7 +91,7 @@ async fn the_digest_is_there_once_the_file_was_read() {
         hasher.update(&file);
         let expected = hasher.finish().to_hex();
         for config in [crate::config::Delivery::default(), raw()] {
-            let (request, digested) = request_of(&config, super::header(len as u64), file.clone());
+            let (request, digested) = request_of(&config, header(len as u64), file.clone());
             request.into_body().collect().await.unwrap();
             assert_eq!(digested.take(), Some(expected.clone()), "{len}");
             assert_eq!(digested.take(), None);
@@ -112,44 +112,95 @@ async fn the_digest_does_not_need_the_end_of_the_body() {
     assert!(digested.take().is_some());
 }
 
+/// Nobody polls a body that says it has ended.
+#[test]
+fn the_digest_of_an_empty_file_needs_no_reading() {
+    let (request, digested) = request_of(&raw(), header(0), content(0));
+    assert!(request.body().is_end_stream());
+    assert_eq!(
+        digested.take(),
+        Some(Hasher::new(Algorithm::Sha256).finish().to_hex())
+    );
+}
+
 #[tokio::test]
 async fn a_digest_nobody_asked_for_is_not_computed() {
-    let digested = Digested::default();
-    let blob = Arc::new(Ready {
-        bytes: content(5),
-        broken_at: None,
-    });
-    let body = HandoffBody::new(String::new(), blob, 5, String::new(), None);
+    let mut delivery = delivery(header(5), content(5));
+    delivery.wants_sha256 = false;
+    let (body, digested) = HandoffBody::new(String::new(), delivery, String::new());
     body.collect().await.unwrap();
     assert_eq!(digested.take(), None);
+}
+
+/// What a handler gets of a body that breaks off, which it does not ask for more than once.
+async fn until_it_breaks(mut delivery: Delivery, blob: Ready) -> Vec<u8> {
+    let damage = delivery.damage.clone();
+    delivery.blob = Arc::new(blob);
+    let (mut body, digested) = HandoffBody::new("<".to_owned(), delivery, ">".to_owned());
+    let mut given = Vec::new();
+    loop {
+        match body.frame().await.unwrap() {
+            Ok(frame) => given.extend_from_slice(&frame.into_data().unwrap()),
+            Err(_) => break,
+        }
+        assert!(!damage.is_reported());
+    }
+    assert!(damage.is_reported());
+    assert!(body.frame().await.is_none(), "nothing comes after it");
+    assert_eq!(digested.take(), None);
+    given
 }
 
 /// The length was promised: a handler must not take what is left for the file.
 #[tokio::test]
 async fn a_file_that_cannot_be_read_ends_the_body_with_an_error() {
-    let len = 2 * read_len() as u64;
-    let digested = Digested::default();
-    for broken_at in [0, len - 1] {
-        let blob = Arc::new(Ready {
-            bytes: content(2 * read_len()),
+    let (len, bytes) = (2 * read_len() as u64, content(2 * read_len()));
+    for (broken_at, given) in [(0, 1), (len - 1, 1 + read_len())] {
+        let blob = Ready {
+            bytes: bytes.clone(),
             broken_at: Some(broken_at),
-        });
-        let (before, after) = ("before".to_owned(), "after".to_owned());
-        let body = HandoffBody::new(before, blob, len, after, Some(digested.clone()));
-        assert!(body.collect().await.is_err(), "{broken_at}");
-        assert_eq!(digested.take(), None);
+        };
+        let delivery = delivery(header(len), bytes.clone());
+        assert_eq!(until_it_breaks(delivery, blob).await.len(), given);
     }
+}
+
+/// A handler may act on the last byte it gets, so that byte must not be one too many.
+#[tokio::test]
+async fn the_last_bytes_of_a_piece_that_has_changed_are_not_given() {
+    let len = 2 * read_len() + 5;
+    for at in [0, 1, PIECE - 1, PIECE, read_len() - 1, read_len(), len - 1] {
+        let mut bytes = content(len).to_vec();
+        bytes[at] ^= 1;
+        let blob = Ready {
+            bytes: bytes.into(),
+            broken_at: None,
+        };
+        let given = until_it_breaks(delivery(header(len as u64), content(len)), blob).await;
+        let end = len.min((at / PIECE + 1) * PIECE);
+        assert!(given.len() - 1 < end, "{at}: {} bytes", given.len());
+        let intact = (given.len() - 1).min(at);
+        assert_eq!(given[1..=intact], content(len)[..intact]);
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_were_never_received_are_not_given() {
+    let mut delivery = delivery(header(5), content(5));
+    delivery.pieces = Ranges::default();
+    let blob = Ready {
+        bytes: content(5),
+        broken_at: None,
+    };
+    assert_eq!(until_it_breaks(delivery, blob).await, b"<");
 }
 
 #[tokio::test]
 async fn what_stands_around_the_file_stands_around_it() {
     for (before, after) in [("", ""), ("<", ""), ("", ">"), ("<<", ">>")] {
         let file = content(10);
-        let blob = Arc::new(Ready {
-            bytes: file.clone(),
-            broken_at: None,
-        });
-        let body = HandoffBody::new(before.to_owned(), blob, 10, after.to_owned(), None);
+        let delivery = delivery(header(10), file.clone());
+        let (body, _) = HandoffBody::new(before.to_owned(), delivery, after.to_owned());
         let expected = [before.as_bytes(), &file, after.as_bytes()].concat();
         assert_eq!(body.len(), expected.len() as u64);
         assert!(!body.is_empty());

@@ -18,10 +18,10 @@ use super::body::Digested;
 use super::{HandoffBody, Template};
 use crate::blob::{Blob, Hold};
 use crate::config::{Delivery as Config, Form};
-use crate::engine::Delivery;
+use crate::engine::{Damage, Delivery};
 use crate::store::BoxFuture;
 use crate::upload::tests::sample::{declaration, key};
-use crate::upload::{Durability, Header, Limits, Owner, Timestamp};
+use crate::upload::{Crc32c, Durability, Header, Limits, Owner, Ranges, Span, Timestamp};
 
 /// Bytes the body reads at once, as it shows.
 fn read_len() -> usize {
@@ -33,6 +33,9 @@ fn read_len() -> usize {
     };
     frame.into_data().unwrap().len()
 }
+
+/// Bytes in which the files were received.
+const PIECE: usize = 1_000;
 
 /// A file that is always ready, as one in the page cache nearly is.
 struct Ready {
@@ -100,19 +103,33 @@ fn header(total: u64) -> Header {
 
 /// The request of a file, and where its digest goes.
 fn request_of(config: &Config, header: Header, bytes: Bytes) -> (Request<HandoffBody>, Digested) {
+    Template::new(config)
+        .unwrap()
+        .request(delivery(header, bytes), [7; 16], None)
+}
+
+/// An upload whose bytes are as they were received.
+fn delivery(header: Header, bytes: Bytes) -> Delivery {
+    let mut pieces = Ranges::default();
+    for (number, piece) in (0..).zip(bytes.chunks(PIECE)) {
+        let span = Span {
+            start: number * PIECE as u64,
+            len: piece.len() as u64,
+        };
+        pieces.insert(span, Crc32c::of(piece)).unwrap();
+    }
     let blob = Arc::new(Ready {
         bytes,
         broken_at: None,
     });
-    let delivery = Delivery {
+    Delivery {
         key: key(1),
         header: Arc::new(header),
         blob,
+        pieces,
+        damage: Damage::default(),
         wants_sha256: true,
-    };
-    Template::new(config, None)
-        .unwrap()
-        .request(delivery, [7; 16])
+    }
 }
 
 fn multipart(bytes: &Bytes) -> (Request<HandoffBody>, Digested) {

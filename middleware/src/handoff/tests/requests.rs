@@ -1,15 +1,12 @@
 //! The head of the request.
 
-use std::sync::Arc;
-
 use http::header::{
     CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
 };
 use http_body_util::BodyExt as _;
 
-use super::{Ready, content, header, multipart, raw, request_of};
+use super::{content, delivery, header, multipart, raw, request_of};
 use crate::config::Delivery as Config;
-use crate::engine::Delivery;
 use crate::handoff::Template;
 use crate::upload::FileName;
 use crate::upload::tests::sample::key;
@@ -70,12 +67,12 @@ fn method_and_path_are_those_of_the_configuration() {
         path: "a b".to_owned(),
         ..Config::default()
     };
-    assert!(Template::new(&config, None).is_none());
+    assert!(Template::new(&config).is_none());
     let config = Config {
         method: "PO ST".to_owned(),
         ..Config::default()
     };
-    assert!(Template::new(&config, None).is_none());
+    assert!(Template::new(&config).is_none());
 }
 
 /// A handler that was called twice recognises the file by it.
@@ -148,41 +145,21 @@ fn a_signed_request_carries_its_signature() {
         HeaderName::from_static("x-signature"),
         HeaderValue::from_static("abc"),
     );
-    let template = Template::new(&Config::default(), Some(signature)).unwrap();
-    let blob = Arc::new(Ready {
-        bytes: content(1),
-        broken_at: None,
-    });
+    let template = Template::new(&Config::default()).unwrap();
     let mut header = header(1);
     // The client's signature was for another path.
     header.declaration.headers = vec![("x-signature".to_owned(), "the client's own".to_owned())];
-    let delivery = Delivery {
-        key: key(1),
-        header: Arc::new(header),
-        blob,
-        wants_sha256: false,
-    };
-    let (request, _) = template.request(delivery, [7; 16]);
+    let (request, _) = template.request(delivery(header, content(1)), [7; 16], Some(signature));
     let values: Vec<_> = request.headers().get_all("x-signature").iter().collect();
     assert_eq!(values, ["abc"]);
 }
 
 #[test]
 fn boundaries_differ() {
-    let template = Template::new(&Config::default(), None).unwrap();
+    let template = Template::new(&Config::default()).unwrap();
     let of = |random| {
-        let blob = Arc::new(Ready {
-            bytes: content(1),
-            broken_at: None,
-        });
-        let header = Arc::new(header(1));
-        let delivery = Delivery {
-            key: key(1),
-            header,
-            blob,
-            wants_sha256: false,
-        };
-        template.request(delivery, random).0.headers()[CONTENT_TYPE].clone()
+        let delivery = delivery(header(1), content(1));
+        template.request(delivery, random, None).0.headers()[CONTENT_TYPE].clone()
     };
     assert_ne!(of([1; 16]), of([2; 16]));
 }

@@ -226,7 +226,7 @@ fn undelivered(view: &View) -> Reply {
     let mut reply = match view.failure.as_deref() {
         Some(Failure::Answered(answer)) => repeat(answer),
         Some(Failure::TimedOut) => problem(Code::UNDELIVERED_TIMEOUT),
-        Some(Failure::NotStored) => problem(Code::UNDELIVERED_UNAVAILABLE),
+        Some(Failure::NotStored | Failure::Unreadable) => problem(Code::UNDELIVERED_UNAVAILABLE),
         _ => problem(Code::UNDELIVERED_BAD_GATEWAY),
     };
     reply

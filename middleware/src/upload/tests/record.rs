@@ -20,7 +20,7 @@ const STATES: [State; 7] = [
 ];
 
 /// The diagram on the page of `State`, arrow by arrow.
-const ARROWS: [(State, State); 16] = [
+const ARROWS: [(State, State); 18] = [
     (Receiving, Finishing),
     (Finishing, Completed),
     (Finishing, Rejected),
@@ -33,6 +33,8 @@ const ARROWS: [(State, State); 16] = [
     (Undelivered, Receiving),
     (Unknown, Receiving),
     (Rejected, Receiving),
+    (Undelivered, Rejected),
+    (Unknown, Rejected),
     (Receiving, Cancelled),
     (Undelivered, Cancelled),
     (Unknown, Cancelled),
@@ -119,9 +121,8 @@ impl Model {
             }
             Entry::Sealed { .. } => may_finish,
             Entry::HandoffBegun { .. } => may_finish || self.state == Finishing,
-            Entry::DigestMismatch { .. }
-            | Entry::HandoffFailed { .. }
-            | Entry::HandoffEnded { .. } => self.state == Finishing,
+            Entry::DigestMismatch { .. } => is_arrow(self.state, Rejected),
+            Entry::HandoffFailed { .. } | Entry::HandoffEnded { .. } => self.state == Finishing,
             Entry::Cancelled { .. } => is_arrow(self.state, Cancelled),
         }
     }
@@ -158,7 +159,7 @@ impl Model {
                 self.attempts += 1;
             }
             Entry::HandoffFailed { failure, .. } => {
-                let known = matches!(failure, Failure::Answered(_));
+                let known = matches!(failure, Failure::Answered(_) | Failure::Unreadable);
                 self.state = if known { Undelivered } else { Unknown };
                 self.in_handoff = false;
             }
@@ -215,6 +216,7 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
         Just(Failure::Answered(sample::answer(503))),
         Just(Failure::TimedOut),
         Just(Failure::Interrupted),
+        Just(Failure::Unreadable),
     ];
     let answer = prop_oneof![
         Just(None),
@@ -399,8 +401,9 @@ fn durations_run_from_create_to_now_until_the_end() {
 }
 
 #[test]
-fn only_an_answer_tells_what_the_handler_did() {
+fn only_an_answer_or_a_file_it_did_not_get_tells_what_the_handler_did() {
     assert!(!Failure::Answered(sample::answer(500)).is_unknown());
+    assert!(!Failure::Unreadable.is_unknown());
     for failure in [
         Failure::TimedOut,
         Failure::Panicked,

@@ -126,6 +126,7 @@ fn any_failure() -> impl Strategy<Value = Failure> {
         Just(Failure::Panicked),
         Just(Failure::Broken),
         Just(Failure::Interrupted),
+        Just(Failure::Unreadable),
     ]
 }
 
