@@ -109,6 +109,9 @@ pub struct Known {
 pub struct Rules {
     /// `on_unknown = "hold"`: there is no second call.
     pub hold: bool,
+    /// Whether an answer that is not on record after [`RECORDED`] is a fault: not where the disk
+    /// has no room for it.
+    pub prompt: bool,
     /// When each start of the server ended, in milliseconds since 1970.
     pub killed: BTreeMap<u64, u64>,
     /// When the power went, if it did: no body can be read to its end from then on.
@@ -116,7 +119,7 @@ pub struct Rules {
 }
 
 /// An answer is on record within this time, in milliseconds, on any machine that works.
-const RECORDED: u64 = 5_000;
+pub const RECORDED: u64 = 5_000;
 
 /// Judges the calls of one file's life: `known` by key.
 #[must_use]
@@ -165,7 +168,8 @@ fn repeated(call: &Call, later: &Call, rules: &Rules) -> Option<String> {
     let Some(End::Took { at, .. }) = &call.end else {
         return None;
     };
-    (at + RECORDED < *killed).then(|| format!("{what}, {} ms after its end", killed - at))
+    (rules.prompt && at + RECORDED < *killed)
+        .then(|| format!("{what}, {} ms after its end", killed - at))
 }
 
 /// What is wrong about a call, if anything.
@@ -217,6 +221,7 @@ mod tests {
     fn kinds(text: &str, done: Option<u64>, hold: bool) -> Vec<&'static str> {
         let rules = Rules {
             hold,
+            prompt: true,
             killed: BTreeMap::from([(1, 100), (2, 10_000)]),
             cut: BTreeMap::from([(2, 9_000)]),
         };

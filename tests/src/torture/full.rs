@@ -89,7 +89,8 @@ fn shapes(name: &str) -> Vec<Shape> {
         ("store", Kind::Store),
     ];
     let shape = |(kind_name, kind)| Shape {
-        extra: "[uploads]\nmin_free_space = \"0\"".to_owned(),
+        prompt: false,
+        extra: "[uploads]\nmin_free_space = \"0\"\n[delivery]\nfinalize_wait = \"1s\"".to_owned(),
         ..Shape::new(&format!("{name}-{kind_name}"), kind)
     };
     kinds.map(shape).into()

@@ -45,6 +45,8 @@ pub struct Shape {
     pub kind: Kind,
     /// What the faults may take.
     pub fault: Fault,
+    /// Whether what the handler said can be put on record as soon as it was said.
+    pub prompt: bool,
     /// The longest a counted handler takes, in milliseconds.
     pub delay_ms: usize,
     /// Laid over the configuration.
@@ -59,6 +61,7 @@ impl Shape {
             name: name.to_owned(),
             kind,
             fault: Fault::Process,
+            prompt: true,
             delay_ms: 60,
             extra: String::new(),
         }
@@ -293,7 +296,7 @@ impl Lane {
             *report.answers.entry(answer).or_default() += count;
         }
         if self.keep && !report.found.is_empty() {
-            report.place = Some(self.root.path().to_owned());
+            report.places.push(self.root.path().to_owned());
         }
         report
     }

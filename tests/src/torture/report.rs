@@ -34,8 +34,8 @@ pub struct Report {
     pub durability: String,
     /// Figures of this tier alone.
     pub notes: BTreeMap<String, u64>,
-    /// A directory that was kept.
-    pub place: Option<PathBuf>,
+    /// Directories that were kept.
+    pub places: Vec<PathBuf>,
 }
 
 impl Report {
@@ -64,7 +64,7 @@ impl Report {
         if !other.durability.is_empty() {
             self.durability = other.durability;
         }
-        self.place = self.place.take().or(other.place);
+        self.places.extend(other.places);
     }
 
     /// Adds to a figure of this tier.
@@ -150,7 +150,7 @@ impl Report {
         if self.restart(99) > RESTART_MAX {
             let _ = writeln!(text, "    restarts may take {RESTART_MAX:?}");
         }
-        if let Some(place) = &self.place {
+        for place in self.places.iter().take(SHOWN) {
             let _ = writeln!(text, "    kept: {}", place.display());
         }
     }
