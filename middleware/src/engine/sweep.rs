@@ -18,7 +18,7 @@ impl Engine {
         for key in self.blobs.list().await? {
             // A log that cannot be read is not an absent one.
             if let Ok(None) = self.store.read(key).await {
-                self.blobs.remove(key).await?;
+                self.forget_bytes(key).await?;
                 tracing::info!(%key, "removed bytes that belong to no upload");
             }
         }
@@ -136,7 +136,7 @@ impl Engine {
             active.retire().await;
         }
         self.budget.release(key);
-        let removed = self.blobs.remove(key).await;
+        let removed = self.forget_bytes(key).await;
         removed.map_err(|error| super::receive::io_refusal(key, &error))?;
         self.store
             .remove(key)

@@ -3,6 +3,7 @@
 mod dir;
 mod file;
 mod publish;
+mod staging;
 
 use std::fs::OpenOptions;
 use std::io;
@@ -73,7 +74,7 @@ impl Blobs for Local {
 
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, io::Result<()>> {
         let path = self.path(key);
-        blocking(move || publish::remove_if_present(&path))
+        blocking(move || staging::remove_if_present(&path))
     }
 
     fn publish(
