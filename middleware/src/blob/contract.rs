@@ -31,7 +31,10 @@ pub trait Blobs: Send + Sync + 'static {
     /// crash, it finds what it did and does not do it twice, until [`Blobs::settle`].
     ///
     /// Answers the name the file got, or `None` when the name was taken and
-    /// [`OnConflict::Reject`] asks to leave it.
+    /// [`OnConflict::Reject`] asks to leave it, or can never be had.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] when the bytes are not those of [`Publish::crc`].
     fn publish(
         &self,
         key: UploadKey,
@@ -83,6 +86,10 @@ pub struct Publish {
     pub name: FileName,
     /// What to do when there is such a file.
     pub on_conflict: OnConflict,
+    /// CRC-32C of the whole file; a copy is compared with it.
+    pub crc: Option<u32>,
+    /// Whether the publication is to outlive a loss of power when it is answered.
+    pub durable: bool,
 }
 
 /// What to do when there is a file of the wanted name.

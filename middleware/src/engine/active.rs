@@ -10,7 +10,7 @@ use super::commit::Commits;
 use super::latch::Latch;
 use crate::blob::{Blob, Blobs};
 use crate::store::{Log, Opened, StoreError};
-use crate::upload::{Durability, Entry, Ranges, Record, UploadKey};
+use crate::upload::{Durability, Entry, Ranges, Record, Span, UploadKey};
 
 /// An upload in use.
 pub(super) struct Active {
@@ -202,6 +202,12 @@ impl Active {
             // Checked before, and nobody else adds entries meanwhile.
             let applied = record.apply(entry);
             debug_assert_eq!(applied, Ok(()));
+            if let Entry::Withdrawn { start, len, .. } = *entry {
+                // What comes in its place is not inherited.
+                let inherited = self.inherited.lock();
+                let mut inherited = inherited.unwrap_or_else(PoisonError::into_inner);
+                inherited.withdraw(Span { start, len });
+            }
         }
         let only_marked = matches!(entries, [Entry::Synced]);
         if flushed || only_marked {

@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::{Engine, Refusal};
 use crate::blob::{Blob, OnConflict, Publish};
 use crate::config;
 use crate::upload::{
-    Answer, Entry, Failure, FileName, Record, State, Verdict, retry_delay, verdict,
+    Answer, Entry, Failure, FileName, Record, State, UploadKey, Verdict, retry_delay, verdict,
 };
 
 impl Engine {
@@ -119,9 +120,19 @@ impl Engine {
 
     async fn publish(&self, active: &Active, sha256: Option<String>) -> Outcome {
         let delivery = &self.config.delivery;
+        let (name, crc) = {
+            let record = &active.lock().record;
+            let declaration = &record.header.declaration;
+            (
+                declaration.name.clone(),
+                record.ranges.crc(declaration.total),
+            )
+        };
         let publish = Publish {
             dir: delivery.storage_path.clone(),
-            name: active.lock().record.header.declaration.name.clone(),
+            name,
+            crc,
+            durable: self.config.uploads.durability == config::Durability::Power,
             on_conflict: match delivery.on_conflict {
                 config::OnConflict::Rename => OnConflict::Rename,
                 config::OnConflict::Reject => OnConflict::Reject,
@@ -131,6 +142,9 @@ impl Engine {
         match self.blobs.publish(active.key, publish).await {
             Ok(Some(name)) => Outcome::Stored(name, sha256),
             Ok(None) => Outcome::NameTaken,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Outcome::Failed(Failure::Unreadable)
+            }
             Err(error) => {
                 io_refusal(active.key, &error);
                 Outcome::Failed(Failure::NotStored)
@@ -210,15 +224,18 @@ impl Engine {
         };
         let seconds = took.as_secs_f64();
         tracing::info!(key = %active.key, %state, seconds, "upload ended");
-        if forget_bytes {
-            self.forget_bytes(active).await;
+        // What stays behind by an error, the sweep removes.
+        if forget_bytes && let Err(error) = self.forget_bytes(active.key).await {
+            tracing::warn!(key = %active.key, %error, "the bytes of an ended upload stay behind");
         }
     }
 
-    /// Deletes what is not needed any more. What stays behind by an error, the sweep removes.
-    async fn forget_bytes(&self, active: &Active) {
-        if let Err(error) = self.drop_bytes(active.key).await {
-            tracing::warn!(key = %active.key, %error, "the bytes of an ended upload stay behind");
+    /// Deletes the bytes of an upload, and what of a publication serves to recognise them.
+    pub(super) async fn forget_bytes(&self, key: UploadKey) -> io::Result<()> {
+        let delivery = &self.config.delivery;
+        match delivery.mode {
+            config::Mode::Handler => self.blobs.remove(key).await,
+            config::Mode::Store => self.blobs.settle(key, delivery.storage_path.clone()).await,
         }
     }
 }

@@ -38,8 +38,7 @@ impl Engine {
         // Whoever still holds a claim may be about to make the file that is to go.
         claim::wait_for_all(&active).await?;
         self.let_go(active);
-        self.blobs
-            .remove(key)
+        self.forget_bytes(key)
             .await
             .map_err(|error| io_refusal(key, &error))
     }

@@ -95,7 +95,7 @@ impl Engine {
             // for as long as the log is kept.
             Err(Refusal::StateLost) => {
                 let key = create.id.key();
-                let dropped = self.drop_bytes(key).await;
+                let dropped = self.forget_bytes(key).await;
                 dropped.map_err(|error| super::receive::io_refusal(key, &error))?;
                 return Ok(None);
             }

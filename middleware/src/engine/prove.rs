@@ -7,6 +7,11 @@ use crate::upload::{Durability, Entry, Piece, Record, Span, State};
 impl Engine {
     /// Sees to it that what an earlier process left of an upload can be relied on.
     pub(super) async fn prove(&self, active: &Active) -> Result<(), Refusal> {
+        // What has expired stays so: an entry added now would make it look alive, and a removal that
+        // a power cut undid in part may have left the log alone.
+        if self.deadlines().has_expired(&active.lock().record) {
+            return Ok(());
+        }
         self.withdraw_absent(active).await?;
         self.withdraw_unflushed(active).await
     }
@@ -38,7 +43,8 @@ impl Engine {
         let unproven = {
             let inner = active.lock();
             let record = &inner.record;
-            if record.header.durability == Durability::Process || record.is_proven {
+            let process = record.header.durability == Durability::Process;
+            if process || record.is_proven {
                 return Ok(());
             }
             // What has ended has no bytes any more.

@@ -191,7 +191,7 @@ impl Engine {
         if wanted {
             return;
         }
-        match self.drop_bytes(key).await {
+        match self.forget_bytes(key).await {
             Ok(()) => tracing::info!(%key, "removed bytes that belong to no upload"),
             Err(error) => tracing::warn!(%key, %error, "bytes that belong to no upload stay"),
         }

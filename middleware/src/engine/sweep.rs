@@ -1,4 +1,3 @@
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,7 +6,6 @@ use super::active::Active;
 use super::known::Stage;
 use super::steps::Steps;
 use super::{Engine, Refusal};
-use crate::config;
 use crate::store::StoreError;
 use crate::upload::{Record, Timestamp, UploadKey};
 
@@ -117,25 +115,13 @@ impl Engine {
 
     /// Data first, log last: a crash in between leaves an upload that has expired.
     async fn remove(&self, key: UploadKey) -> Result<(), Refusal> {
-        let removed = self.drop_bytes(key).await;
+        let removed = self.forget_bytes(key).await;
         removed.map_err(|error| super::receive::io_refusal(key, &error))?;
         let removed = self.store.remove(key).await;
         removed.map_err(|error| self.refusal(key, &error))?;
         self.known.forget(key);
         self.budget.release(key);
         Ok(())
-    }
-
-    /// Removes the bytes of an upload, and what stands for them where store mode puts files.
-    pub(super) async fn drop_bytes(&self, key: UploadKey) -> io::Result<()> {
-        let delivery = &self.config.delivery;
-        match delivery.mode {
-            config::Mode::Handler => self.blobs.remove(key).await,
-            config::Mode::Store => {
-                let dir = delivery.storage_path.clone();
-                self.blobs.settle(key, dir).await
-            }
-        }
     }
 
     /// Notes when an upload expires.

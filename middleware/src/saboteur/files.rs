@@ -139,6 +139,10 @@ impl File for Opened {
         self.write_late()
     }
 
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.inner.reserve(offset, len)
+    }
+
     fn start_write_back(&self, offset: u64, len: u64) {
         if !has(Bug::NoDataFlush) {
             self.inner.start_write_back(offset, len);

@@ -49,6 +49,10 @@ pub trait File: Send + Sync + 'static {
     /// Cuts or extends the file to `len` bytes.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
+    /// Sees to it that `len` bytes from `offset` can be written, as far as the filesystem can; the
+    /// file gets no longer by it.
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
+
     /// Makes its bytes and length durable (`fdatasync`); not its name.
     ///
     /// # Errors

@@ -114,6 +114,14 @@ impl File for StdFile {
         Self::set_len(self, len)
     }
 
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        match write_back::reserve(self, offset, len) {
+            // Elsewhere a write finds out.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+            other => other,
+        }
+    }
+
     fn flush(&self) -> io::Result<()> {
         self.sync_data()
     }

@@ -7,7 +7,7 @@ use std::io;
 use linux as platform;
 #[cfg(not(target_os = "linux"))]
 use other as platform;
-pub(super) use platform::{dirty_bytes, flush_filesystem, forget, leaves_cache, start};
+pub(super) use platform::{dirty_bytes, flush_filesystem, forget, leaves_cache, reserve, start};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -57,6 +57,12 @@ mod linux {
         let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
     }
 
+    /// Allocates a range behind the end, where the filesystem can.
+    pub(in super::super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
+        let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
+        Ok(rustix::fs::fallocate(file, keep_size, offset, len)?)
+    }
+
     /// Starts writing dirty pages of a range.
     #[expect(unsafe_code, reason = "no crate wraps sync_file_range")]
     pub(in super::super) fn start(file: &File, offset: u64, len: u64) {
@@ -89,6 +95,10 @@ mod other {
     }
 
     pub(in super::super) fn forget(_: &File) {}
+
+    pub(in super::super) fn reserve(_: &File, _: u64, _: u64) -> io::Result<()> {
+        Ok(())
+    }
 
     pub(in super::super) fn start(_: &File, _: u64, _: u64) {}
 }

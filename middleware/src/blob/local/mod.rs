@@ -3,6 +3,7 @@
 mod dir;
 mod file;
 mod publish;
+mod staging;
 
 use std::io;
 use std::path::PathBuf;

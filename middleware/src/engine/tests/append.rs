@@ -1,6 +1,7 @@
 //! What bytes are kept, and what becomes of a request that breaks off.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::faults::Point;
@@ -403,4 +404,34 @@ async fn chunks_that_end_together_share_a_flush() {
     }
     assert_eq!(rig.faults.count(Point::LogFlush), 2);
     assert_eq!(rig.faults.count(Point::BlobFlush), 2);
+}
+
+/// An entry that is begun is folded in as well, whoever is there to see it.
+#[tokio::test]
+async fn a_chunk_size_is_adopted_even_when_its_client_leaves_meanwhile() {
+    for kind in KINDS {
+        let rig = Arc::new(Rig::new(kind));
+        let id = rig.upload(2 * CHUNK).await;
+        rig.faults.log_append.shut();
+        let request = {
+            let (rig, id) = (Arc::clone(&rig), id.clone());
+            let bytes = content(2 * CHUNK)[..5].to_vec();
+            tokio::spawn(async move { rig.send(&id, 0, &bytes).await.map(|_| ()) })
+        };
+        rig.faults.log_append.holds(1).await;
+        request.abort();
+        assert!(request.await.unwrap_err().is_cancelled());
+        rig.faults.log_append.open();
+        let active = rig.engine.active(id.key()).await.unwrap();
+        let adopted = |inner: &crate::engine::active::Inner| inner.record.chunk_size == 5;
+        crate::engine::claim::wait_until(&active, adopted).await;
+        // Log and record agree: the next entry fits behind it.
+        rig.send(&id, 3, &content(2 * CHUNK)[15..]).await.unwrap();
+        let record = rig.store().read(id.key()).await.unwrap().unwrap();
+        assert_eq!(
+            (record.chunk_size, record.ranges.bytes()),
+            (5, 5),
+            "{kind:?}"
+        );
+    }
 }

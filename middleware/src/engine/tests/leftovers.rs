@@ -58,7 +58,9 @@ async fn the_second_name_of_a_published_file_goes() {
     let id = rig.upload(CHUNK).await;
     rig.send_only(&id).await.unwrap();
     fs::hard_link(stored.path().join("data.bin"), rig.data_file(&id)).unwrap();
-    let part = stored.path().join(format!(".{}.part", id.key()));
+    let staging = stored.path().join(".steadfast");
+    fs::create_dir(&staging).unwrap();
+    let part = staging.join(format!("{}.part", id.key()));
     fs::write(&part, "").unwrap();
     let next = rig.again(|_| {});
     clear_away(&next).await;

@@ -188,3 +188,51 @@ async fn a_directory_that_cannot_take_the_file_is_asked_again_under_hold() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(shelf.rig.state(&id).await, State::Completed);
 }
+
+/// A process that died while it copied leaves a part behind; whatever ends the upload, ends it.
+#[tokio::test(start_paused = true)]
+async fn a_part_goes_with_its_upload() {
+    for kind in KINDS {
+        for give_up in [false, true] {
+            let shelf = Shelf::new(kind, OnConflict::Rename, OnUnknown::Retry);
+            let rig = &shelf.rig;
+            rig.faults.fail(Point::Publish, std::io::ErrorKind::Other);
+            let id = rig.upload(CHUNK).await;
+            let view = rig.send_only(&id).await.unwrap().view;
+            assert_eq!(view.state, State::Undelivered);
+            fs::create_dir(shelf.file(".steadfast")).unwrap();
+            fs::write(shelf.file(&format!(".steadfast/{}.part", id.key())), "x").unwrap();
+            if give_up {
+                rig.engine.cancel(id.key()).await.unwrap();
+            } else {
+                rig.engine.drain().await;
+                rig.pass(Duration::from_secs(25 * 3_600));
+                rig.engine.sweep().await;
+            }
+            assert!(shelf.names().is_empty(), "{kind:?} {give_up}");
+        }
+    }
+}
+
+/// The bytes rotted where they waited, and the file could not simply be linked.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_shows_rot_asks_for_the_bytes_again() {
+    for kind in KINDS {
+        let shelf = Shelf::new(kind, OnConflict::Rename, OnUnknown::Hold);
+        let rig = &shelf.rig;
+        rig.faults
+            .fail(Point::Publish, std::io::ErrorKind::InvalidData);
+        let id = rig.nearly(2 * CHUNK).await;
+        fs::write(rig.data_file(&id), "xxxxxxxxxx").unwrap();
+        let last = super::rig::chunk(2 * CHUNK, 1);
+        let view = rig.send(&id, 1, &last).await.unwrap().view;
+        assert_eq!((view.state, view.uploaded), (State::Receiving, CHUNK));
+        let first = super::rig::chunk(2 * CHUNK, 0);
+        let view = rig.send(&id, 0, &first).await.unwrap().view;
+        assert_eq!(view.state, State::Completed, "{kind:?}");
+        assert_eq!(
+            fs::read(shelf.file("data.bin")).unwrap(),
+            content(2 * CHUNK)
+        );
+    }
+}

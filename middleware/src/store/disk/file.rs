@@ -7,6 +7,10 @@ use super::format::{self, Parsed, Salt};
 use crate::upload::{Durability, Entry, Header, Record};
 use crate::volume::{File, Filesystem, Open};
 
+/// Bytes that the outcome of a hand-off takes at most, as good as always: 64 KiB of an answer, in
+/// hex, and its headers.
+const OUTCOME_LEN_MAX: u64 = 160 << 10;
+
 /// Creates the log of a new upload with its header. Nothing is flushed: an upload of which no
 /// byte was acknowledged may be lost.
 pub(super) fn create(
@@ -121,6 +125,15 @@ impl LogFile {
         let mut bytes = Vec::new();
         for entry in entries {
             format::push_frame(&mut bytes, &self.salt, end.len, entry).map_err(io::Error::from)?;
+        }
+        if entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::HandoffBegun { .. }))
+        {
+            // Whatever the handler does can then be put on record, and need not be asked again.
+            let behind = end.len + bytes.len() as u64;
+            let reserved = self.file.reserve(behind, OUTCOME_LEN_MAX);
+            reserved.map_err(StoreError::Write)?;
         }
         if std::mem::take(&mut end.torn) {
             self.file.set_len(end.len).map_err(|error| {

@@ -363,6 +363,10 @@ impl File for SimFile {
         })
     }
 
+    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
+        self.with(Effect::Grows, |_, _| Ok(()))
+    }
+
     fn flush(&self) -> io::Result<()> {
         self.with(Effect::Changes, |state, inode| {
             if state.flush_fails() {

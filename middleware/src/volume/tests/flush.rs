@@ -113,6 +113,10 @@ impl File for Numbered {
         Ok(())
     }
 
+    fn reserve(&self, _: u64, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn start_write_back(&self, _: u64, _: u64) {}
 
     fn forget_cache(&self) {}

@@ -6,18 +6,40 @@ mod state_dir;
 mod writing;
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::Local;
+use super::publish::{Filesystem, SYSTEM, publish_on};
 use crate::blob::{Blob, Blobs as _, OnConflict, Publish};
 use crate::upload::tests::sample::key;
 use crate::upload::{Durability, FileName, UploadKey};
 use crate::volume::Volume;
+
+const NO_LINKS: Filesystem = Filesystem {
+    link: |_, _| Err(Errno::PERM.into()),
+    ..SYSTEM
+};
+
+/// What stands in one directory may be linked there, and not into another.
+const TWO_MOUNTS: Filesystem = Filesystem {
+    link: |from, to| match from.extension().is_some_and(|suffix| suffix == "data") {
+        true => Err(Errno::XDEV.into()),
+        false => fs::hard_link(from, to),
+    },
+    ..SYSTEM
+};
+
+const TWO_MOUNTS_NO_RENAME: Filesystem = Filesystem {
+    rename: |_, _| Err(Errno::INVAL.into()),
+    ..TWO_MOUNTS
+};
 
 /// Bytes in a directory of their own.
 fn local(inline_max: usize) -> (TempDir, Local) {
@@ -45,6 +67,7 @@ struct Place {
     data: TempDir,
     target: TempDir,
     local: Local,
+    system: Filesystem,
 }
 
 impl Place {
@@ -55,17 +78,34 @@ impl Place {
             data,
             target,
             local,
+            system: SYSTEM,
         }
     }
 
-    /// A target on the filesystem of the uploads, and one on another where this machine has one.
+    /// The same on a filesystem that cannot do as much.
+    fn on(self, what: &'static str, system: Filesystem) -> Self {
+        Self {
+            what,
+            system,
+            ..self
+        }
+    }
+
+    /// A target on the filesystem of the uploads, one on another where this machine has one, and
+    /// on some that cannot do as much.
     fn all() -> Vec<Self> {
-        let near = Self::new("same filesystem", tempfile::tempdir().unwrap());
+        let near = |what| Self::new(what, tempfile::tempdir().unwrap());
+        let poor = [
+            near("").on("no links", NO_LINKS),
+            near("").on("two mounts", TWO_MOUNTS),
+            near("").on("two mounts, no rename", TWO_MOUNTS_NO_RENAME),
+        ];
+        let near = near("same filesystem");
         let device = |path: &Path| fs::metadata(path).unwrap().dev();
         let far = tempfile::tempdir_in("/dev/shm").ok();
         let far = far.filter(|far| device(far.path()) != device(near.data.path()));
         let far = far.map(|far| Self::new("another filesystem", far));
-        std::iter::once(near).chain(far).collect()
+        std::iter::once(near).chain(far).chain(poor).collect()
     }
 
     /// Upload `number`, whole.
@@ -76,14 +116,27 @@ impl Place {
     }
 
     async fn publish(&self, key: UploadKey, name: &str, on_conflict: OnConflict) -> Option<String> {
-        let name = FileName::parse(name).unwrap();
+        let name = self.try_publish(self.system, key, name, on_conflict);
+        name.unwrap().map(String::from)
+    }
+
+    /// Publishes on a filesystem that does as it is told.
+    fn try_publish(
+        &self,
+        system: Filesystem,
+        key: UploadKey,
+        name: &str,
+        on_conflict: OnConflict,
+    ) -> io::Result<Option<FileName>> {
         let publish = Publish {
             dir: self.dir(),
-            name,
+            name: FileName::parse(name).unwrap(),
             on_conflict,
+            crc: None,
+            durable: true,
         };
-        let name = self.local.publish(key, publish).await.unwrap();
-        name.map(String::from)
+        let data = self.data.path().join(format!("{key}.data"));
+        publish_on(system, &data, key, &publish)
     }
 
     async fn settle(&self, key: UploadKey) {
@@ -102,7 +155,7 @@ impl Place {
     fn files(&self) -> Vec<(String, String)> {
         self.everything()
             .into_iter()
-            .filter(|(name, _)| !name.ends_with(".part"))
+            .filter(|(name, _)| name != ".steadfast")
             .collect()
     }
 

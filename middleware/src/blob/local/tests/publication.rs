@@ -3,11 +3,12 @@ use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::Arc;
 
-use super::{Place, files};
+use super::{NO_LINKS, Place, files};
 use crate::blob::OnConflict::{Overwrite, Reject, Rename};
+use crate::blob::local::publish::publish_on;
 use crate::blob::{Blobs as _, Publish};
-use crate::upload::FileName;
 use crate::upload::tests::sample::key;
+use crate::upload::{Crc32c, FileName};
 
 #[tokio::test]
 async fn a_file_gets_its_name_whole_and_ours_goes() {
@@ -131,12 +132,7 @@ async fn a_name_that_is_nearly_all_extension_is_numbered_too() {
     let name = format!("a.{}", "x".repeat(253));
     place.put(&name, "older");
     let key = place.receive(1, "newer").await;
-    let publish = Publish {
-        dir: place.dir(),
-        name: FileName::parse(name).unwrap(),
-        on_conflict: Rename,
-    };
-    assert!(place.local.publish(key, publish).await.unwrap().is_some());
+    assert!(place.publish(key, &name, Rename).await.is_some());
 }
 
 #[tokio::test]
@@ -188,7 +184,11 @@ async fn links_and_directories_of_the_name_count_as_taken() {
             );
             let given = place.publish(key, name, Rename).await;
             assert_eq!(given, Some(format!("{name} (1)")), "{}", place.what);
+            place.settle(key).await;
         }
+        // A file takes the place of a link, and never that of a directory.
+        let key = place.receive(3, "content").await;
+        assert_eq!(place.publish(key, "dir", Overwrite).await, None);
         assert!(!nowhere.exists());
         assert!(
             fs::symlink_metadata(place.dir().join("link"))
@@ -232,6 +232,8 @@ async fn a_directory_that_is_missing_is_made() {
             dir: dir.clone(),
             name,
             on_conflict: Reject,
+            crc: Some(Crc32c::of(b"content")),
+            durable: true,
         };
         assert!(
             place.local.publish(key, publish).await.unwrap().is_some(),
@@ -292,5 +294,57 @@ async fn one_of_many_uploads_wins_a_name_under_reject() {
             place.files(),
             files(&[("a.txt", &format!("content {winner}"))])
         );
+    }
+}
+
+/// The name of our own directory is nobody's, whether it is there or not.
+#[tokio::test]
+async fn a_client_cannot_have_the_name_of_our_directory() {
+    for place in Place::all() {
+        for name in [".steadfast", ".Steadfast"] {
+            let key = place.receive(1, "content").await;
+            for on_conflict in [Reject, Overwrite] {
+                let given = place.publish(key, name, on_conflict).await;
+                assert_eq!(given, None, "{}", place.what);
+            }
+            assert!(place.everything().is_empty(), "{}", place.what);
+            let given = place.publish(key, name, Rename).await;
+            assert_eq!(given, Some(format!("{name} (1)")), "{}", place.what);
+            place.settle(key).await;
+            fs::remove_file(place.dir().join(format!("{name} (1)"))).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn our_directory_belongs_to_its_owner_alone() {
+    for place in Place::all() {
+        let key = place.receive(1, "content").await;
+        place.publish(key, "a.txt", Rename).await.unwrap();
+        let ours = place.dir().join(".steadfast");
+        if let Ok(metadata) = fs::metadata(ours) {
+            assert_eq!(metadata.permissions().mode() & 0o7777, 0o700);
+        }
+    }
+}
+
+/// A copy is a second chance to see that bytes have changed.
+#[tokio::test]
+async fn a_copy_that_is_not_what_was_received_gets_no_name() {
+    for on_conflict in [Rename, Reject, Overwrite] {
+        let place = Place::new("no links", tempfile::tempdir().unwrap());
+        place.put("b.txt", "older");
+        let key = place.receive(1, "content").await;
+        let publish = Publish {
+            dir: place.dir(),
+            name: FileName::parse("a.txt").unwrap(),
+            on_conflict,
+            crc: Some(Crc32c::of(b"contenu")),
+            durable: true,
+        };
+        let data = place.data.path().join(format!("{key}.data"));
+        let error = publish_on(NO_LINKS, &data, key, &publish).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+        assert_eq!(place.everything(), files(&[("b.txt", "older")]));
     }
 }

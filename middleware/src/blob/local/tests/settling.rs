@@ -1,8 +1,8 @@
 //! The process may die between a publication and its record; the next one publishes again.
 
-use std::fs;
+use std::{fs, io};
 
-use super::{Place, files};
+use super::{Filesystem, NO_LINKS, Place, SYSTEM, files};
 use crate::blob::Blobs as _;
 use crate::blob::OnConflict::{Overwrite, Reject, Rename};
 
@@ -93,7 +93,8 @@ async fn half_a_copy_is_made_anew() {
     for on_conflict in [Rename, Reject, Overwrite] {
         for place in Place::all() {
             let key = place.receive(1, "content").await;
-            place.put(&format!(".{key}.part"), "cont");
+            fs::create_dir(place.dir().join(".steadfast")).unwrap();
+            place.put(&format!(".steadfast/{key}.part"), "cont");
             let name = place.publish(key, "a.txt", on_conflict).await;
             assert_eq!(name.as_deref(), Some("a.txt"), "{}", place.what);
             assert_eq!(
@@ -109,6 +110,89 @@ async fn half_a_copy_is_made_anew() {
                 "{}",
                 place.what
             );
+        }
+    }
+}
+
+/// What a process does in a step, and whether it dies before or after it.
+type Step = fn(Filesystem) -> Filesystem;
+
+const STEPS: [Step; 4] = [
+    |system| Filesystem {
+        link: |_, _| Err(died()),
+        ..system
+    },
+    |system| Filesystem {
+        link: |from, to| fs::hard_link(from, to).and_then(|()| Err(died())),
+        ..system
+    },
+    |system| Filesystem {
+        rename: |_, _| Err(died()),
+        ..system
+    },
+    |system| Filesystem {
+        rename: |from, to| (SYSTEM.rename)(from, to).and_then(|()| Err(died())),
+        ..system
+    },
+];
+
+fn died() -> io::Error {
+    io::Error::other("the process dies here")
+}
+
+#[tokio::test]
+async fn cut_short_at_any_step_a_publication_is_made_once() {
+    for on_conflict in [Rename, Reject] {
+        for step in STEPS {
+            for place in Place::all() {
+                let key = place.receive(1, "content").await;
+                place.put("b.txt", "older");
+                // Where a call is not made, nothing is cut short.
+                let _ = place.try_publish(step(place.system), key, "a.txt", on_conflict);
+                let name = place.publish(key, "a.txt", on_conflict).await;
+                assert_eq!(name.as_deref(), Some("a.txt"), "{}", place.what);
+                place.settle(key).await;
+                let expected = [("a.txt", "content"), ("b.txt", "older")];
+                assert_eq!(place.everything(), files(&expected), "{}", place.what);
+                assert_eq!(place.data_files(), 0, "{}", place.what);
+            }
+        }
+    }
+}
+
+/// Whoever takes files from the directory does not wait for our record.
+#[tokio::test]
+async fn a_file_that_was_moved_there_and_taken_away_is_not_put_there_again() {
+    for on_conflict in [Rename, Reject, Overwrite] {
+        let place = Place::new("", tempfile::tempdir().unwrap()).on("no links", NO_LINKS);
+        let key = place.receive(1, "content").await;
+        place.publish(key, "a.txt", on_conflict).await.unwrap();
+        fs::remove_file(place.dir().join("a.txt")).unwrap();
+        place.put("a.txt", "another");
+        let name = place.publish(key, "a.txt", on_conflict).await;
+        assert_eq!(name.as_deref(), Some("a.txt"));
+        place.settle(key).await;
+        assert_eq!(place.everything(), files(&[("a.txt", "another")]));
+    }
+}
+
+/// The upload was given up, or nobody wanted it for too long.
+#[tokio::test]
+async fn a_publication_that_is_given_up_leaves_nothing_behind() {
+    for on_conflict in [Rename, Reject, Overwrite] {
+        for step in STEPS {
+            for place in Place::all() {
+                let key = place.receive(1, "content").await;
+                let other = place.receive(2, "other").await;
+                let _ = place.try_publish(step(place.system), other, "b.txt", on_conflict);
+                let published = place.try_publish(step(place.system), key, "a.txt", on_conflict);
+                for key in [key, other] {
+                    place.settle(key).await;
+                }
+                let ours = place.dir().join(".steadfast");
+                assert!(!ours.exists(), "{}: {published:?}", place.what);
+                assert_eq!(place.data_files(), 0);
+            }
         }
     }
 }
