@@ -5,7 +5,9 @@ use super::context::{Context, Profile, Programs};
 /// How the program is used.
 pub const USAGE: &str = "\
 usage: torture [--profile quick|full] [--only TIER] [--seed N] [--cycles N] [--env NAME=VALUE] [--keep]
+       torture --sabotage
 
+--sabotage builds servers with a bug put in on purpose and says which tier finds each.
 STEADFAST_SERVER_BIN and STEADFAST_TORTURE_APP_BIN name other programs to torture.";
 
 /// What was asked for.
@@ -23,6 +25,8 @@ pub struct Args {
     pub env: Vec<(String, String)>,
     /// Whether directories are kept.
     pub keep: bool,
+    /// Whether bugs are put in, to see that they are found.
+    pub sabotage: bool,
 }
 
 impl Args {
@@ -38,10 +42,15 @@ impl Args {
             cycles: None,
             env: Vec::new(),
             keep: false,
+            sabotage: false,
         };
         while let Some(flag) = args.next() {
             if flag == "--keep" {
                 parsed.keep = true;
+                continue;
+            }
+            if flag == "--sabotage" {
+                parsed.sabotage = true;
                 continue;
             }
             let value = args.next().ok_or_else(|| format!("{flag} wants a value"))?;
@@ -103,7 +112,9 @@ mod tests {
 
     #[test]
     fn every_flag_is_read() {
-        let args = parse("--profile full --only kill,rot --seed 7 --cycles 3 --env A=b=c --keep");
+        let args = parse(
+            "--profile full --only kill,rot --seed 7 --cycles 3 --env A=b=c --keep --sabotage",
+        );
         let expected = Args {
             profile: Profile::Full,
             only: vec!["kill".to_owned(), "rot".to_owned()],
@@ -111,6 +122,7 @@ mod tests {
             cycles: Some(3),
             env: vec![("A".to_owned(), "b=c".to_owned())],
             keep: true,
+            sabotage: true,
         };
         assert_eq!(args, Ok(expected));
     }

@@ -33,6 +33,7 @@ pub mod power;
 pub mod report;
 pub mod rng;
 pub mod rot;
+pub mod sabotage;
 pub mod settle;
 pub mod shutdown;
 pub mod strace;
@@ -74,6 +75,12 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
         u64::from(now.unwrap_or_default().subsec_nanos())
     });
     let context = args.context(seed);
+    if args.sabotage {
+        return match sabotage::run(&context, say) {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        };
+    }
     let mut failed = false;
     for (name, tier) in TIERS {
         if !args.only.is_empty() && !args.only.iter().any(|only| only == name) {

@@ -15,8 +15,11 @@ fn every_bug_is_found() {
             run(seed)
         });
         match &found {
-            Some(fault) => println!("{:20} {}", bug.name(), fault.lines().next().unwrap_or("")),
-            None => missed.push(bug.name()),
+            Some(fault) => println!("bug {} {}", bug.name(), fault.lines().next().unwrap_or("")),
+            None => {
+                println!("bug {} is not found", bug.name());
+                missed.push(bug.name());
+            }
         }
     }
     assert!(missed.is_empty(), "not found by the histories: {missed:?}");
