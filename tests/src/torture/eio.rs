@@ -8,14 +8,17 @@
 //! 3. After a lack of space the service goes on.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::book::Mix;
+use super::book::{Heard, How, Mix, is_refused};
 use super::context::{Context, Profile};
 use super::finding::Finding;
+use super::instance::Instance;
 use super::lane::{Kind, Lane, Shape};
 use super::lanes;
+use super::ledger::Phase;
 use super::load;
 use super::plan::Plan;
 use super::report::Report;
@@ -161,10 +164,7 @@ fn started(lane: &mut Lane, injection: &Injection, trace: &Path) -> bool {
     command.append(&mut lane.setup.command);
     lane.setup.command = command;
     lane.spawn();
-    let answered = lane
-        .instance
-        .as_mut()
-        .map(super::instance::Instance::answered);
+    let answered = lane.instance.as_mut().map(Instance::answered);
     match answered {
         Some(Ok(_)) => true,
         _ if !strace::struck(trace).is_empty() => {
@@ -249,7 +249,7 @@ fn probe(lane: &mut Lane) -> Vec<(&'static str, Option<Response>)> {
     let mut book = load::open(&lane.book);
     let plan = Plan::plain(book.next_name(), CHUNK, 1);
     let number = book.enter(plan);
-    let plan = std::sync::Arc::clone(&book.uploads[number].plan);
+    let plan = Arc::clone(&book.uploads[number].plan);
     let created = wire.send(&wire::create(&plan)).ok();
     if let Some(response) = &created {
         book.created(number, response);
@@ -260,9 +260,7 @@ fn probe(lane: &mut Lane) -> Vec<(&'static str, Option<Response>)> {
         .iter()
         .enumerate()
         .find_map(|(number, upload)| {
-            let is_open = upload.phase == super::ledger::Phase::Open;
-            // One of a false digest is refused when it is complete.
-            let is_open = is_open && upload.plan.declared != super::plan::Declared::Falsehood;
+            let is_open = upload.phase == Phase::Open && !is_refused(upload);
             let wanted = (0..upload.plan.chunks()).find(|chunk| !upload.acked.contains_key(chunk));
             let id = upload.id.clone().filter(|_| is_open)?;
             Some((number, id, wanted?))
@@ -270,8 +268,8 @@ fn probe(lane: &mut Lane) -> Vec<(&'static str, Option<Response>)> {
     if let Some((number, id, chunk)) = open {
         let request = wire::chunk(&id, chunk, book.uploads[number].plan.bytes(chunk));
         book.uploads[number].offered.insert(chunk);
-        let said = super::book::Heard::of(|| wire.send(&request).ok());
-        book.put(number, chunk, super::book::How::Whole, &said);
+        let said = Heard::of(|| wire.send(&request).ok());
+        book.put(number, chunk, How::Whole, &said);
         heard.push(("chunk", said.answer));
     }
     heard

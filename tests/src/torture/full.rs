@@ -31,6 +31,9 @@ const SIZE: u64 = 64 << 20;
 /// Uploads that are begun before the disk is full.
 const UPLOADS: usize = 6;
 
+/// Full disks between two settlings.
+const SETTLE_EVERY: usize = 5;
+
 /// What there is not enough of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
@@ -44,7 +47,7 @@ pub fn run(context: &Context) -> Report {
     let tmpfs = |options: &str| Medium::Tmpfs(options.to_owned());
     let disks = [
         ("tmpfs", tmpfs("size=64m"), Lack::Bytes),
-        ("inodes", tmpfs("size=64m,nr_inodes=64"), Lack::Inodes),
+        ("inodes", tmpfs("size=64m,nr_inodes=512"), Lack::Inodes),
         ("small-ext4", Medium::Ext4, Lack::Bytes),
     ];
     let mut report = Report::default();

@@ -168,6 +168,9 @@ fn strike(upload: &mut Upload, dir: &Path, damage: Damage, rng: &mut Rng) -> io:
     };
     match damage {
         Damage::None => {}
+        // Its last entry may be that of its end, and a last entry that is damaged looks like one
+        // that a power cut has torn: the handler would be called again.
+        Damage::LogFlip if upload.is_all_offered() => {}
         Damage::DataFlip => {
             let file = open("data")?;
             let held: Vec<usize> = upload.offered.iter().copied().collect();
