@@ -33,7 +33,9 @@ impl Engine {
         for key in self.delivering().await {
             let record = self.discover(key, self.clock.now()).await;
             steps.log(record.as_ref().map_or(0, |r| r.revision)).await;
-            match record.filter(|record| record.state.is_delivering()) {
+            // The mark comes before the entry: an upload may be marked and not be sealed.
+            let wanted = |record: &Record| self.is_due(record) || record.state.is_delivering();
+            match record.filter(wanted) {
                 Some(record) => waiting += self.offer(key, &record, deliver).await,
                 None => self.forget_delivering(key).await,
             }

@@ -31,7 +31,6 @@ const SIZE: u64 = 64 << 20;
 /// Uploads that are begun before the disk is full.
 const UPLOADS: usize = 6;
 
-
 /// What there is not enough of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {

@@ -301,3 +301,22 @@ async fn a_cancelled_upload_leaves_the_schedule() {
         assert!(!rig.engine.schedule.knows(id.key()), "{kind:?}");
     }
 }
+
+/// The mark of an upload that is delivered comes before the entry that says so.
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_process_died_between_mark_and_seal_is_handed_over() {
+    for kind in [Kind::Disk, Kind::DiskBlocking] {
+        let (rig, ids) = left_behind(kind, 1, 1).await;
+        let marks = rig.path().join("delivering");
+        fs::create_dir_all(&marks).unwrap();
+        fs::write(marks.join(ids[0].key().to_string()), "").unwrap();
+        assert_eq!(
+            rig.engine.recover(Some(&rig.deliver())).await,
+            1,
+            "{kind:?}"
+        );
+        rig.handler.called(1).await;
+        rig.settled(&ids[0]).await;
+        assert_eq!(rig.state(&ids[0]).await, State::Completed);
+    }
+}
