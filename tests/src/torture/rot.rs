@@ -267,6 +267,6 @@ mod tests {
         let whole = usize::try_from(left).expect("a length") / CHUNK;
         assert_eq!(upload.acked.len(), whole);
         assert!(upload.damaged);
-        assert!(strike(&mut upload, dir.path(), Damage::LogFlip, &mut rng).is_err());
+        assert!(strike(&mut upload, dir.path(), Damage::LogRubbish, &mut rng).is_err());
     }
 }
