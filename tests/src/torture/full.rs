@@ -31,6 +31,9 @@ const SIZE: u64 = 64 << 20;
 /// Uploads that are begun before the disk is full.
 const UPLOADS: usize = 6;
 
+/// Full disks between two settlings.
+const SETTLE_EVERY: usize = 5;
+
 /// What there is not enough of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
@@ -59,11 +62,13 @@ pub fn run(context: &Context) -> Report {
             cycles,
             mount,
             |lane, disk, cycles| {
-                for _ in 0..cycles {
+                for cycle in 1..=cycles {
                     fill_and_free(lane, disk, lack);
-                }
-                if lane.start() {
-                    lane.settle();
+                    // Ended uploads take inodes too.
+                    let is_time = cycle % SETTLE_EVERY == 0 || cycle == cycles;
+                    if is_time && lane.start() {
+                        lane.settle();
+                    }
                 }
             },
         );
