@@ -1,9 +1,11 @@
 //! What is forgotten, when, and never under somebody's hands.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::rig::{CHUNK, KINDS, Kind, Rig, chunk, content};
 use crate::engine::Refusal;
+use crate::upload::tests::sample;
 use crate::upload::{SessionId, State};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -234,4 +236,22 @@ async fn an_upload_that_rests_between_attempts_is_closed() {
     rig.handler.called(4).await;
     rig.settled(&id).await;
     assert_eq!(rig.state(&id).await, State::Completed);
+}
+
+/// A client that asks while its upload is being removed, and then makes it anew.
+#[tokio::test]
+async fn an_upload_that_is_half_removed_is_not_opened() {
+    let rig = Rig::new(Kind::Disk);
+    let id = rig.nearly(2 * CHUNK).await;
+    rig.pass(24 * HOUR);
+    rig.faults.blob_remove.shut();
+    let engine = Arc::clone(&rig.engine);
+    let sweep = tokio::spawn(async move { engine.sweep().await });
+    rig.faults.blob_remove.holds(1).await;
+    assert_eq!(rig.view(&id).await.unwrap_err(), Refusal::NoSession);
+    rig.faults.blob_remove.open();
+    sweep.await.unwrap();
+    let declared = sample::declaration(2 * CHUNK);
+    rig.create_as(id.clone(), true, declared, "").await.unwrap();
+    rig.send(&id, 0, &chunk(2 * CHUNK, 0)).await.unwrap();
 }

@@ -88,7 +88,11 @@ pub(super) struct Faults {
     pub(super) store_read: Gate,
     pub(super) blob_open: Gate,
     pub(super) blob_write: Gate,
+    /// Behind the removal.
+    pub(super) blob_remove: Gate,
     errors: Mutex<VecDeque<(Point, ErrorKind)>>,
+    /// How many more operations at a point succeed.
+    skips: Mutex<Vec<(Point, usize)>>,
     passed: Mutex<Vec<Point>>,
 }
 
@@ -130,6 +134,12 @@ impl Faults {
         self.errors.lock().unwrap().push_back((point, kind));
     }
 
+    /// The operation at `point` after `skip` that succeed fails.
+    pub(super) fn fail_after(&self, point: Point, skip: usize, kind: ErrorKind) {
+        self.skips.lock().unwrap().push((point, skip));
+        self.fail(point, kind);
+    }
+
     /// How often operations have come to `point`.
     pub(super) fn count(&self, point: Point) -> usize {
         let passed = self.passed.lock().unwrap();
@@ -138,6 +148,14 @@ impl Faults {
 
     fn check(&self, point: Point) -> io::Result<()> {
         self.passed.lock().unwrap().push(point);
+        let mut skips = self.skips.lock().unwrap();
+        let skip = skips
+            .iter_mut()
+            .find(|(at, left)| *at == point && *left > 0);
+        if let Some((_, left)) = skip {
+            *left -= 1;
+            return Ok(());
+        }
         let mut errors = self.errors.lock().unwrap();
         match errors.iter().position(|(at, _)| *at == point) {
             Some(position) => Err(errors.remove(position).unwrap().1.into()),
@@ -256,7 +274,9 @@ impl Blobs for FaultyBlobs {
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, io::Result<()>> {
         Box::pin(async move {
             self.faults.check(Point::BlobRemove)?;
-            self.inner.remove(key).await
+            let removed = self.inner.remove(key).await;
+            self.faults.blob_remove.pass().await;
+            removed
         })
     }
 

@@ -1,12 +1,14 @@
 //! What another process finds, and does, after one died.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use super::faults::Point;
 use super::handler::Step;
 use super::rig::{CHUNK, KINDS, Kind, Rig, chunk, content};
 use crate::config::OnUnknown;
@@ -309,4 +311,31 @@ async fn bytes_asked_for_again_can_still_be_sent() {
         next.send_only(&id).await.unwrap().view.state,
         State::Completed
     );
+}
+
+/// The process ends, here by a full disk, between two chunks that it has to give up.
+#[tokio::test]
+async fn no_mark_covers_bytes_that_were_not_looked_at() {
+    let rig = Rig::new(Kind::Disk);
+    let total = 4 * CHUNK;
+    let id = rig.upload(total).await;
+    rig.faults.log_flush.shut();
+    let first = rig.whole_request(&id, 0, &chunk(total, 0));
+    rig.faults.log_flush.holds(1).await;
+    let [one, two] = [1, 2].map(|number| rig.whole_request(&id, number, &chunk(total, number)));
+    let active = rig.engine.table.peek(id.key()).unwrap();
+    while active.commits.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    rig.faults.log_flush.open();
+    for request in [first, one, two] {
+        request.await.unwrap().unwrap();
+    }
+    fs::write(rig.data_file(&id), &chunk(total, 0)).unwrap();
+    let next = rig.again(|_| {});
+    let full = ErrorKind::StorageFull;
+    next.faults.fail_after(Point::LogAppend, 1, full);
+    assert_eq!(next.view(&id).await.unwrap_err(), Refusal::NoSpace);
+    let last = rig.again(|_| {});
+    assert_eq!(last.gaps(&id).await.ranges, [(1, 3)]);
 }
