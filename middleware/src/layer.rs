@@ -158,12 +158,17 @@ async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
 /// Says where what is promised depends on more than this machine's disk.
 fn warn_of_mount(config: &UploadConfig) {
     let promises_power = config.keeps_sessions() && config.durability() == Durability::Power;
-    let dir = &config.uploads.state_dir;
-    if let Some(doubt) = promises_power.then(|| volume::doubt(dir)).flatten() {
+    let published = (config.delivery.mode == config::Mode::Store)
+        .then_some(("delivery.storage_path", &config.delivery.storage_path));
+    let dirs = [("uploads.state_dir", &config.uploads.state_dir)].into_iter();
+    for (key, dir) in dirs.chain(published).filter(|_| promises_power) {
+        let Some(doubt) = volume::doubt(dir) else {
+            continue;
+        };
         tracing::warn!(
-            "uploads.state_dir {} is on {doubt}. Acknowledged bytes may not survive a power cut \
-             there, though durability = \"power\" promises it: use a directory on a local disk, or \
-             set durability = \"process\", so that clients are told what holds",
+            "{key} {} is on {doubt}. Acknowledged bytes may not survive a power cut there, though \
+             durability = \"power\" promises it: use a directory on a local disk, or set \
+             durability = \"process\", so that clients are told what holds",
             dir.display()
         );
     }

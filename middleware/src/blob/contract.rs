@@ -34,7 +34,8 @@ pub trait Blobs: Send + Sync + 'static {
     /// [`OnConflict::Reject`] asks to leave it, or can never be had.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] when the bytes are not those of [`Publish::crc`].
+    /// [`io::ErrorKind::InvalidData`] when the bytes are not those of [`Publish::crc`], a
+    /// [`FlushFailed`] inside when what was done may be lost: asked again, it would find it done.
     fn publish(
         &self,
         key: UploadKey,
@@ -75,6 +76,25 @@ pub trait Blob: Send + Sync + 'static {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] when there are fewer.
     fn read(&self, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>>;
+}
+
+/// A flush failed: what it was to keep may be lost, whatever a later one answers.
+#[derive(Debug, thiserror::Error)]
+#[error("it could not be flushed: {0}")]
+pub struct FlushFailed(io::Error);
+
+impl FlushFailed {
+    /// Marks the error of a flush, so that it is told apart from errors after which one may try
+    /// again.
+    pub fn mark(flushed: io::Result<()>) -> io::Result<()> {
+        flushed.map_err(|error| io::Error::new(error.kind(), Self(error)))
+    }
+
+    /// Whether a flush failed.
+    #[must_use]
+    pub fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
 }
 
 /// Where and how a finished file is published.

@@ -8,10 +8,11 @@ use super::receive::io_refusal;
 use super::schedule::Job;
 use super::verify::Checked;
 use super::{Engine, Refusal};
-use crate::blob::{Blob, OnConflict, Publish};
+use crate::blob::{Blob, FlushFailed, OnConflict, Publish};
 use crate::config;
 use crate::upload::{
-    Answer, Entry, Failure, FileName, Record, State, UploadKey, Verdict, retry_delay, verdict,
+    Answer, Durability, Entry, Failure, FileName, Record, State, UploadKey, Verdict, retry_delay,
+    verdict,
 };
 
 impl Engine {
@@ -70,9 +71,16 @@ impl Engine {
             },
             at: self.clock.now(),
         };
-        active
-            .append_if(|inner| Ok(inner.record.in_handoff.then_some(failed)))
-            .await
+        let mut interrupted = false;
+        let noted = active.append_if(|inner| {
+            interrupted = inner.record.in_handoff;
+            Ok(interrupted.then_some(failed.clone()))
+        });
+        noted.await?;
+        if interrupted && let Entry::HandoffFailed { failure, .. } = &failed {
+            self.warn_of(active, failure);
+        }
+        Ok(())
     }
 
     async fn hand_over(
@@ -120,19 +128,17 @@ impl Engine {
 
     async fn publish(&self, active: &Active, sha256: Option<String>) -> Outcome {
         let delivery = &self.config.delivery;
-        let (name, crc) = {
+        let (header, crc) = {
             let record = &active.lock().record;
-            let declaration = &record.header.declaration;
-            (
-                declaration.name.clone(),
-                record.ranges.crc(declaration.total),
-            )
+            let header = Arc::clone(&record.header);
+            let total = header.declaration.total;
+            (header, record.ranges.crc(total))
         };
         let publish = Publish {
             dir: delivery.storage_path.clone(),
-            name,
+            name: header.declaration.name.clone(),
             crc,
-            durable: self.config.uploads.durability == config::Durability::Power,
+            durable: header.durability == Durability::Power,
             on_conflict: match delivery.on_conflict {
                 config::OnConflict::Rename => OnConflict::Rename,
                 config::OnConflict::Reject => OnConflict::Reject,
@@ -144,6 +150,11 @@ impl Engine {
             Ok(None) => Outcome::NameTaken,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Outcome::Failed(Failure::Unreadable)
+            }
+            // Asked again, it would find done what the disk may have lost.
+            Err(error) if FlushFailed::is(&error) => {
+                self.latch.refuse(active.key, &error);
+                Outcome::Failed(Failure::NotStored)
             }
             Err(error) => {
                 io_refusal(active.key, &error);
@@ -165,7 +176,7 @@ impl Engine {
                 return self.entry(active, Outcome::Failed(Failure::Answered(answer)));
             }
             Outcome::Failed(failure) => {
-                warn_of(active, &failure);
+                self.warn_of(active, &failure);
                 return Entry::HandoffFailed { failure, at };
             }
         };
@@ -238,6 +249,40 @@ impl Engine {
             config::Mode::Store => self.blobs.settle(key, delivery.storage_path.clone()).await,
         }
     }
+
+    /// Says why an attempt failed, and what comes next.
+    fn warn_of(&self, active: &Active, failure: &Failure) {
+        let key = active.key;
+        let next = retry_delay(active.lock().record.attempts).max(Duration::from_secs(1));
+        match failure {
+            Failure::Answered(Answer {
+                status: status @ (404 | 405),
+                ..
+            }) => tracing::warn!(
+                %key, status, ?next,
+                "the app has no handler for the hand-off: is delivery.path right, and does the layer \
+                 go around the whole router (Router::fallback_service, not Router::layer)?"
+            ),
+            Failure::Answered(Answer { status, .. }) => {
+                tracing::warn!(%key, status, ?next, "the handler asks for the upload again");
+            }
+            Failure::NotStored => tracing::warn!(%key, ?next, "the file has not got its place yet"),
+            Failure::Unreadable => {
+                tracing::error!(%key, "the bytes could not be read as they came in")
+            }
+            failure if self.config.delivery.on_unknown == config::OnUnknown::Hold => {
+                tracing::error!(
+                    %key, ?failure,
+                    "nobody can tell what the handler did: the upload is held, and the handler not \
+                     called again, until it expires or is cancelled"
+                )
+            }
+            failure => tracing::error!(
+                %key, ?failure,
+                "nobody can tell what the handler did: it is called again"
+            ),
+        }
+    }
 }
 
 enum Outcome {
@@ -262,26 +307,5 @@ fn name_taken() -> Answer {
         )],
         body: problem.to_string().into_bytes(),
         truncated: false,
-    }
-}
-
-fn warn_of(active: &Active, failure: &Failure) {
-    let key = active.key;
-    let next = retry_delay(active.lock().record.attempts).max(Duration::from_secs(1));
-    match failure {
-        Failure::Answered(Answer {
-            status: status @ (404 | 405),
-            ..
-        }) => tracing::warn!(
-            %key, status, ?next,
-            "the app has no handler for the hand-off: is delivery.path right, and does the layer \
-             go around the whole router (Router::fallback_service, not Router::layer)?"
-        ),
-        Failure::Answered(Answer { status, .. }) => {
-            tracing::warn!(%key, status, ?next, "the handler asks for the upload again");
-        }
-        Failure::NotStored => tracing::warn!(%key, ?next, "the file has not got its place yet"),
-        Failure::Unreadable => tracing::error!(%key, "the bytes could not be read as they came in"),
-        failure => tracing::error!(%key, ?failure, ?next, "nobody can tell what the handler did"),
     }
 }

@@ -18,7 +18,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::super::contract::{OnConflict, Publish};
-use super::staging::{Staging, is_reserved, is_same_file, remove_if_present, sync_dir};
+use super::staging::{Staging, is_reserved, is_same_file, remove_if_present, sync, sync_dir};
 use crate::upload::{Crc32c, FileName, UploadKey};
 
 /// Longer ones are no extensions.
@@ -228,7 +228,7 @@ impl Publication<'_> {
     fn make_readable(&self, path: &Path) -> io::Result<()> {
         fs::set_permissions(path, Permissions::from_mode(0o644 & !umask()))?;
         match self.publish.durable {
-            true => File::open(path)?.sync_all(),
+            true => sync(&File::open(path)?),
             false => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use super::super::contract::FlushFailed;
 use crate::upload::{FileName, UploadKey};
 
 const DIR: &str = ".steadfast";
@@ -65,7 +66,7 @@ impl Staging {
         let mut note = File::create(&self.note)?;
         note.write_all(name.as_str().as_bytes())?;
         if self.durable {
-            note.sync_all()?;
+            sync(&note)?;
             sync_dir(&self.dir)?;
         }
         Ok(())
@@ -132,6 +133,11 @@ pub(super) fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     match File::open(dir)?.sync_all() {
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
-        synced => synced,
+        synced => FlushFailed::mark(synced),
     }
+}
+
+/// Makes the bytes of a file durable, with what it is and how long.
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    FlushFailed::mark(file.sync_all())
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::blob::{Blob, Blobs, Hold, Publish};
+use crate::blob::{Blob, Blobs, FlushFailed, Hold, Publish};
 use crate::store::{BoxFuture, Listed, Log, Opened, Store, StoreError};
 use crate::upload::{Entry, FileName, Header, Record, UploadKey};
 
@@ -94,6 +94,8 @@ pub(super) struct Faults {
     /// How many more operations at a point succeed.
     skips: Mutex<Vec<(Point, usize)>>,
     passed: Mutex<Vec<Point>>,
+    /// Whether publications were asked to be durable.
+    pub(super) durable: Mutex<Vec<bool>>,
 }
 
 /// An operation that can fail.
@@ -108,6 +110,7 @@ pub(super) enum Point {
     BlobRead,
     BlobRemove,
     Publish,
+    PublishFlush,
 }
 
 impl Faults {
@@ -287,6 +290,8 @@ impl Blobs for FaultyBlobs {
     ) -> BoxFuture<'_, io::Result<Option<FileName>>> {
         Box::pin(async move {
             self.faults.check(Point::Publish)?;
+            self.faults.durable.lock().unwrap().push(publish.durable);
+            FlushFailed::mark(self.faults.check(Point::PublishFlush))?;
             self.inner.publish(key, publish).await
         })
     }

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::faults::Point;
 use super::rig::{CHUNK, KINDS, Kind, Rig, content};
-use crate::config::{Mode, OnConflict, OnUnknown};
+use crate::config::{self, Mode, OnConflict, OnUnknown};
+use crate::engine::Refusal;
 use crate::upload::tests::sample;
 use crate::upload::{Entry, State, Timestamp};
 
@@ -234,5 +235,43 @@ async fn a_copy_that_shows_rot_asks_for_the_bytes_again() {
             fs::read(shelf.file("data.bin")).unwrap(),
             content(2 * CHUNK)
         );
+    }
+}
+
+/// Asked again, the publication would find done what the disk may have lost.
+#[tokio::test(start_paused = true)]
+async fn a_publication_that_could_not_be_flushed_is_not_tried_again() {
+    for kind in KINDS {
+        let shelf = Shelf::new(kind, OnConflict::Rename, OnUnknown::Retry);
+        let rig = &shelf.rig;
+        rig.faults
+            .fail(Point::PublishFlush, std::io::ErrorKind::Other);
+        let id = rig.upload(CHUNK).await;
+        let sent = rig.send_only(&id).await;
+        assert!(sent.is_err() || sent.unwrap().view.state != State::Completed);
+        assert!(rig.engine.has_failed(), "{kind:?}");
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(rig.faults.count(Point::Publish), 1, "{kind:?}");
+        let create = rig.create(sample::declaration(1), "").await;
+        assert_eq!(create.unwrap_err(), Refusal::Unavailable);
+        let record = rig.store().read(id.key()).await.unwrap().unwrap();
+        assert_eq!(record.ended, None);
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_published_as_durably_as_its_upload_was_promised() {
+    use config::Durability::{Power, Process};
+    for (created, restarted) in [(Power, Process), (Process, Power)] {
+        let shelf = Shelf::new(Kind::Disk, OnConflict::Rename, OnUnknown::Retry);
+        let first = shelf
+            .rig
+            .again(|config| config.uploads.durability = created);
+        let id = first.upload(CHUNK).await;
+        let next = first.again(|config| config.uploads.durability = restarted);
+        let view = next.send_only(&id).await.unwrap().view;
+        assert_eq!(view.state, State::Completed);
+        let durable = next.faults.durable.lock().unwrap().clone();
+        assert_eq!(durable, [created == Power]);
     }
 }
