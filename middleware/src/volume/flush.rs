@@ -18,8 +18,10 @@ use super::contract::{File, Filesystem};
 const WORKERS_MAX: usize = 16;
 /// Files that make it worth to flush everything.
 const MANY: usize = 8;
-/// After others were found to write a lot.
+/// After others were found to write a lot, files are flushed by themselves for so long.
 const ONE_BY_ONE: Duration = Duration::from_millis(100);
+/// After many files, more are expected for so long: one worker then takes all that wait, from two on.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// Something to be made durable.
 #[derive(Clone)]
@@ -63,6 +65,7 @@ struct Queue {
     gathering: bool,
     /// Until when it is not worth to ask whether everything can be flushed at once.
     one_by_one_until: Option<Instant>,
+    /// Until when many are expected.
     busy_until: Option<Instant>,
 }
 
@@ -185,7 +188,7 @@ impl Queue {
         let many = if self.is_busy() { 2 } else { MANY };
         if self.waiting.len() >= many && !one_by_one {
             if self.waiting.len() >= MANY {
-                self.busy_until = Some(Instant::now() + ONE_BY_ONE);
+                self.busy_until = Some(Instant::now() + BUSY);
             }
             self.gathering = true;
             return Some(Round::Many(std::mem::take(&mut self.waiting)));

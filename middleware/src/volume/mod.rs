@@ -1,8 +1,9 @@
 //! The filesystem that keeps sessions and bytes: what is asked of it, where that runs, and how it
 //! is flushed.
 //!
-//! 1. Everything that touches the state directory goes through a [`Volume`], so that a simulated
-//!    disk can stand in for the real one.
+//! 1. Logs and the bytes of unfinished uploads are kept through a [`Volume`], so that a simulated
+//!    disk can stand in for the real one. Only what happens once in a while asks the system itself:
+//!    publication into a directory of the app's, the lock and the secret.
 //! 2. Operations run on the caller's task only while the disk is quick ([`pace`]); flushes never do.
 //! 3. Flushes asked for at the same time are made together ([`flush`]).
 

@@ -11,7 +11,9 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 /// Why what is flushed in `dir` may not survive loss of power, as the rest of "it is on …"; nothing
 /// where no reason is known.
 pub fn doubt(dir: &Path) -> Option<String> {
-    let dir = fs::canonicalize(dir).ok()?;
+    // What is not there yet will be made where its nearest parent is.
+    let dir = std::path::absolute(dir).ok()?;
+    let dir = dir.ancestors().find_map(|dir| fs::canonicalize(dir).ok())?;
     // Systems that do not tell have to be trusted.
     let mounts = fs::read(MOUNTS).ok()?;
     Mount::of(&dir, &mounts)?.doubt()
@@ -168,5 +170,16 @@ mod tests {
         let mounts = fs::read(super::MOUNTS).unwrap();
         let proc = Mount::of(Path::new("/proc/self"), &mounts).unwrap();
         assert_eq!((proc.point, &*proc.kind), (PathBuf::from("/proc"), "proc"));
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_judged_by_where_it_will_be() {
+        let there = tempfile::tempdir().unwrap();
+        let missing = there.path().join("no/such/directory");
+        assert_eq!(super::doubt(&missing), super::doubt(there.path()));
+        assert_eq!(
+            super::doubt(Path::new("no/such")),
+            super::doubt(Path::new("."))
+        );
     }
 }

@@ -58,7 +58,7 @@ pub enum Form {
 pub enum OnUnknown {
     /// `"retry"`: hand over again, under the same `Idempotency-Key`.
     Retry,
-    /// `"hold"`: keep the bytes until someone decides.
+    /// `"hold"`: do not call the handler again; keep the bytes until the upload expires.
     Hold,
 }
 
