@@ -174,6 +174,11 @@ impl Active {
         if flushes && let Err(error) = self.flush(log, &entries).await {
             return Err(self.broken_by(&error, true));
         }
+        // A flush that failed elsewhere may have taken these bytes along.
+        if flushes && self.latch.is_shut() {
+            self.break_up();
+            return Err(Refusal::Unavailable);
+        }
         self.apply(log, &entries, flushes);
         Ok(())
     }
@@ -192,8 +197,17 @@ impl Active {
     }
 
     fn broken_by(&self, error: &StoreError, broken: bool) -> Refusal {
-        self.broken.fetch_or(broken, Ordering::Relaxed);
+        if broken {
+            self.break_up();
+        }
         self.latch.refuse_log(self.key, error)
+    }
+
+    /// Makes the upload unusable until it is opened anew, which begins when its last user leaves.
+    fn break_up(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+        self.lock().claims.stop_all();
+        self.changed.notify_waiters();
     }
 
     fn apply(&self, log: &mut OpenLog, entries: &[Entry], flushed: bool) {
@@ -265,7 +279,8 @@ impl Active {
         } else if self.latch.is_shut() {
             Refusal::Unavailable
         } else {
-            Refusal::Internal
+            // It is opened anew when those who use it now have left.
+            Refusal::Busy
         }
     }
 

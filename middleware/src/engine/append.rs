@@ -26,6 +26,9 @@ impl Engine {
                     digests: &append.digests,
                 };
                 receive::compare(source, wanted, crc).await?;
+                if !active.is_usable() {
+                    return Err(active.refusal());
+                }
                 true
             }
             Admitted::Write(claim, span) => {
@@ -36,7 +39,12 @@ impl Engine {
                 let blob = active.blob(self.blobs.as_ref()).await?;
                 let crc = self
                     .receive(active.key, source, blob.as_ref(), &claim, wanted)
-                    .await?;
+                    .await;
+                // Not by a newer request was it stopped, then.
+                if !active.is_usable() {
+                    return Err(active.refusal());
+                }
+                let crc = crc?;
                 claim.commit()?;
                 self.commit(&active, claim, span, crc, &deliver).await?;
                 false

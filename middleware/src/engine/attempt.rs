@@ -153,7 +153,7 @@ impl Engine {
             }
             // Asked again, it would find done what the disk may have lost.
             Err(error) if FlushFailed::is(&error) => {
-                self.latch.refuse(active.key, &error);
+                self.latch.shut(active.key, &error);
                 Outcome::Failed(Failure::NotStored)
             }
             Err(error) => {
@@ -268,14 +268,14 @@ impl Engine {
             }
             Failure::NotStored => tracing::warn!(%key, ?next, "the file has not got its place yet"),
             Failure::Unreadable => {
-                tracing::error!(%key, "the bytes could not be read as they came in")
+                tracing::error!(%key, "the bytes could not be read as they came in");
             }
             failure if self.config.delivery.on_unknown == config::OnUnknown::Hold => {
                 tracing::error!(
                     %key, ?failure,
                     "nobody can tell what the handler did: the upload is held, and the handler not \
                      called again, until it expires or is cancelled"
-                )
+                );
             }
             failure => tracing::error!(
                 %key, ?failure,

@@ -64,6 +64,9 @@ impl Engine {
     async fn make(&self, create: &Create) -> Result<View, Refusal> {
         let key = create.id.key();
         self.reserve(create).await?;
+        if create.idempotent {
+            self.drop_leftovers(key).await?;
+        }
         let header = Arc::new(self.header(create));
         let mut stored = self.store.create(key, Arc::clone(&header)).await;
         if create.idempotent && matches!(stored, Err(StoreError::Exists)) {
@@ -84,6 +87,19 @@ impl Engine {
         let record = Record::new(header);
         self.note(key, &record);
         Ok(View::new(key, &record, &self.deadlines(), self.clock.now()))
+    }
+
+    /// Removes bytes without a log, which a power cut may have left of an earlier create with this
+    /// id: they are not this upload's.
+    async fn drop_leftovers(&self, key: UploadKey) -> Result<(), Refusal> {
+        let dropped = self
+            .table
+            .unopened(key, async || match self.store.read(key).await {
+                Ok(None) => self.forget_bytes(key).await,
+                _ => Ok(()),
+            });
+        let dropped = dropped.await.unwrap_or(Ok(()));
+        dropped.map_err(|error| super::receive::io_refusal(key, &error))
     }
 
     /// The upload that an earlier request with this id made.

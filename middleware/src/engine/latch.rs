@@ -39,6 +39,10 @@ impl Latch {
                 tracing::warn!(%key, "no space is left for the upload");
                 Refusal::NoSpace
             }
+            _ if is_out_of_files(error) => {
+                tracing::error!(%key, %error, "the server may open no more files: raise its limit");
+                Refusal::Internal
+            }
             FileTooLarge | OutOfMemory => {
                 tracing::error!(%key, %error, "the upload cannot be written");
                 Refusal::Internal
@@ -72,7 +76,8 @@ impl Latch {
         }
     }
 
-    fn shut(&self, key: UploadKey, error: &io::Error) {
+    /// Ends all promises.
+    pub(super) fn shut(&self, key: UploadKey, error: &io::Error) {
         if !self.shut.swap(true, Ordering::AcqRel) {
             tracing::error!(
                 %key, %error,
@@ -81,4 +86,13 @@ impl Latch {
             self.draining.cancel();
         }
     }
+}
+
+/// Whether there was no descriptor left: the disk was not even asked.
+fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
 }

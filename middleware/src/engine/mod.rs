@@ -37,7 +37,7 @@ mod verify;
 mod view;
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,8 @@ use crate::upload::Deadlines;
 
 /// Everything the verbs need.
 pub struct Engine {
+    /// Itself, for tasks of its own.
+    me: Weak<Self>,
     config: Arc<UploadConfig>,
     store: Arc<dyn Store>,
     blobs: Arc<dyn Blobs>,
@@ -71,6 +73,8 @@ pub struct Engine {
     /// Had by whoever makes an upload, or removes one that may be made anew.
     creates: turns::Turns,
     schedule: schedule::Schedule,
+    /// To whom uploads are handed over that no client asks for.
+    background: OnceLock<Weak<dyn Deliver>>,
     /// Bounds the attempts at once, with all they read and keep open.
     deliveries: Arc<Semaphore>,
     draining: CancellationToken,
@@ -88,7 +92,8 @@ impl Engine {
     ) -> Arc<Self> {
         let draining = CancellationToken::new();
         let latch = Arc::new(latch::Latch::new(draining.clone()));
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             schedule: schedule::Schedule::default(),
             deliveries: Arc::new(Semaphore::new(config.delivery.max_concurrent)),
             config,
@@ -101,6 +106,7 @@ impl Engine {
             lost: AtomicU64::new(0),
             creates: turns::Turns::default(),
             table: table::Table::default(),
+            background: OnceLock::new(),
             tasks: TaskTracker::new(),
             draining,
             latch,

@@ -12,8 +12,18 @@ impl Engine {
         if self.deadlines().has_expired(&active.lock().record) {
             return Ok(());
         }
+        // Under "hold" nothing is to happen that would have the handler called again.
+        if self.is_undecided(&active.lock().record) {
+            return Ok(());
+        }
         self.withdraw_absent(active).await?;
         self.withdraw_unflushed(active).await
+    }
+
+    /// Whether the upload is held, or will be: nobody knows what its handler did.
+    fn is_undecided(&self, record: &Record) -> bool {
+        let hold = self.config.delivery.on_unknown == config::OnUnknown::Hold;
+        hold && (record.in_handoff || record.state == State::Unknown)
     }
 
     /// Asks again for bytes of which the file has none: it was cut, or a power cut has brought the

@@ -2,10 +2,10 @@
 //! at an even pace.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::Engine;
+use super::{Engine, Refusal};
 use super::deliver::Deliver;
 use super::known::Stage;
 use super::steps::Steps;
@@ -28,19 +28,26 @@ impl Engine {
     /// to whom; then counts all that it left, and hands over those that were not on its list.
     /// Answers how many wait.
     pub async fn recover(self: &Arc<Self>, deliver: Option<&Arc<dyn Deliver>>) -> usize {
+        if let Some(deliver) = deliver {
+            // The app knows the engine: they must not keep one another.
+            let _ = self.background.set(Arc::downgrade(deliver));
+        }
         let mut waiting = 0;
         let mut steps = Steps::default();
         for key in self.delivering().await {
-            let record = self.discover(key, self.clock.now()).await;
+            // What cannot be read now keeps its mark.
+            let Ok(record) = self.discover(key, self.clock.now()).await else {
+                continue;
+            };
             steps.log(record.as_ref().map_or(0, |r| r.revision)).await;
             // The mark comes before the entry: an upload may be marked and not be sealed.
             let wanted = |record: &Record| self.is_due(record) || record.state.is_delivering();
             match record.filter(wanted) {
-                Some(record) => waiting += self.offer(key, &record, deliver).await,
+                Some(record) => waiting += self.offer(key, &record),
                 None => self.forget_delivering(key).await,
             }
         }
-        waiting + self.scan(deliver).await
+        waiting + self.scan().await
     }
 
     /// Reads all logs again, where it is time for that: the ages of uploads are counted anew when
@@ -53,12 +60,12 @@ impl Engine {
             Some(scanned) if clock.steady.since(scanned.at) < SCAN_EVERY => return,
             _ => {}
         }
-        self.scan(None).await;
+        self.scan().await;
     }
 
     /// Reads the logs of which nothing is known yet. Answers how many uploads wait to be handed
     /// over.
-    async fn scan(self: &Arc<Self>, deliver: Option<&Arc<dyn Deliver>>) -> usize {
+    async fn scan(self: &Arc<Self>) -> usize {
         let clock = self.clock.read();
         *self.scanned() = Some(Scanned {
             at: clock.steady,
@@ -70,10 +77,10 @@ impl Engine {
             if self.known.stage(key).is_some() {
                 continue;
             }
-            let record = self.discover(key, changed).await;
+            let record = self.discover(key, changed).await.unwrap_or(None);
             steps.log(record.as_ref().map_or(0, |r| r.revision)).await;
             if let Some(record) = record {
-                waiting += self.offer(key, &record, deliver).await;
+                waiting += self.offer(key, &record);
             }
         }
         waiting
@@ -86,7 +93,14 @@ impl Engine {
     }
 
     /// Reads an upload that was found, and counts it.
-    async fn discover(self: &Arc<Self>, key: UploadKey, changed: Timestamp) -> Option<Record> {
+    ///
+    /// # Errors
+    /// It cannot be read now, which is told and tried again.
+    async fn discover(
+        self: &Arc<Self>,
+        key: UploadKey,
+        changed: Timestamp,
+    ) -> Result<Option<Record>, Refusal> {
         // Counted before it is read: whoever ends it meanwhile counts it out.
         self.budget.admit(key, self.clock.read().steady);
         match self.store.read(key).await {
@@ -94,7 +108,7 @@ impl Engine {
                 let due = self.deadlines().expiry(&record);
                 self.known.discover(key, due, Stage::of(&record));
                 self.describe(key, &record);
-                return Some(record);
+                return Ok(Some(record));
             }
             // A create that was cut short, or an upload that was removed meanwhile.
             Ok(None) => self.expire(key).await,
@@ -108,11 +122,12 @@ impl Engine {
             Err(StoreError::Damaged(_)) => drop(self.active(key).await),
             // It stays counted: it takes room.
             Err(error) => {
-                self.refusal(key, &error);
+                let refusal = self.refusal(key, &error);
                 self.look_again(key);
+                return Err(refusal);
             }
         }
-        None
+        Ok(None)
     }
 
     fn describe(&self, key: UploadKey, record: &Record) {
@@ -132,17 +147,15 @@ impl Engine {
     }
 
     /// Starts the hand-off of an upload that waits for it; how many that were.
-    async fn offer(
-        self: &Arc<Self>,
-        key: UploadKey,
-        record: &Record,
-        deliver: Option<&Arc<dyn Deliver>>,
-    ) -> usize {
+    pub(super) fn offer(&self, key: UploadKey, record: &Record) -> usize {
         if !self.is_due(record) {
             return 0;
         }
-        if let Some(deliver) = deliver {
-            self.want_hand_off(key, deliver);
+        let deliver = self.background.get().and_then(Weak::upgrade);
+        if let (Some(engine), Some(deliver)) = (self.me.upgrade(), deliver)
+            && !self.schedule.knows(key)
+        {
+            engine.want_hand_off(key, &deliver);
         }
         1
     }

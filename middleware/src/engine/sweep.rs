@@ -81,6 +81,8 @@ impl Engine {
             Ok(Some(record)) => {
                 if !self.deadlines().has_expired(&record) {
                     self.note(key, &record);
+                    // It may not have been seen before: its log could not be read then.
+                    self.offer(key, &record);
                     return Ok(Looked::Settled);
                 }
             }
@@ -107,7 +109,6 @@ impl Engine {
             self.note(active.key, &active.lock().record);
             return Ok(());
         }
-        self.schedule.forget(active.key);
         tracing::info!(key = %active.key, "upload expired");
         // As long as it is held here nobody opens it anew.
         self.remove(active.key).await
@@ -119,6 +120,7 @@ impl Engine {
         removed.map_err(|error| super::receive::io_refusal(key, &error))?;
         let removed = self.store.remove(key).await;
         removed.map_err(|error| self.refusal(key, &error))?;
+        self.schedule.forget(key);
         self.known.forget(key);
         self.budget.release(key);
         Ok(())

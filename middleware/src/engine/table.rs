@@ -98,7 +98,7 @@ impl Engine {
                 return Err(Refusal::Unavailable);
             }
             let slot = self.table.slot(key);
-            let opened = slot.get_or_try_init(|| self.open(key)).await.cloned();
+            let opened = self.opened(key, &slot).await;
             match opened {
                 Ok(active) if active.is_usable() => return Ok(active),
                 Ok(active) => {
@@ -134,6 +134,23 @@ impl Engine {
         if ended {
             self.table.close_unused(key);
         }
+    }
+
+    /// Opens an upload in a task of its own, unless it is open: what an opening adds to the log it
+    /// adds before anybody else can open it, and an error of the disk is heard.
+    async fn opened(&self, key: UploadKey, slot: &Slot) -> Result<Arc<Active>, Refusal> {
+        if let Some(active) = slot.get() {
+            return Ok(Arc::clone(active));
+        }
+        let (Some(engine), slot) = (self.me.upgrade(), Arc::clone(slot)) else {
+            return Err(Refusal::Draining);
+        };
+        let opening = self.tasks.spawn(async move {
+            let opened = slot.get_or_try_init(|| engine.open(key)).await.cloned();
+            drop(slot);
+            opened
+        });
+        opening.await.unwrap_or(Err(Refusal::Internal))
     }
 
     async fn open(&self, key: UploadKey) -> Result<Arc<Active>, Refusal> {

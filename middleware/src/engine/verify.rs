@@ -17,8 +17,8 @@ pub(super) struct Checked {
 
 /// Why bytes were not read.
 enum Unread {
-    /// There are fewer.
-    Short,
+    /// There are fewer, or the disk does not give them back.
+    Gone,
     /// They could not be, or are not to be now.
     Refused(Refusal),
 }
@@ -69,7 +69,7 @@ impl Engine {
         let mut crc = Crc32c::default();
         match self.read(active, span, |bytes| crc.update(bytes)).await {
             Ok(()) => Ok(crc.finish() == piece.crc),
-            Err(Unread::Short) => Ok(false),
+            Err(Unread::Gone) => Ok(false),
             Err(Unread::Refused(refusal)) => Err(refusal),
         }
     }
@@ -92,7 +92,7 @@ impl Engine {
         let update = |bytes: &[u8]| hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
         match self.read(active, whole, update).await {
             Ok(()) => {}
-            Err(Unread::Short) => return Ok(None),
+            Err(Unread::Gone) => return Ok(None),
             Err(Unread::Refused(refusal)) => return Err(refusal),
         }
         let computed: Vec<_> = hashers.into_iter().map(Hasher::finish).collect();
@@ -110,7 +110,11 @@ impl Engine {
         mut each: impl FnMut(&[u8]) + Send,
     ) -> Result<(), Unread> {
         let unread = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => Unread::Short,
+            std::io::ErrorKind::UnexpectedEof => Unread::Gone,
+            _ if is_unreadable(&error) => {
+                tracing::error!(key = %active.key, %error, "the disk does not give bytes back");
+                Unread::Gone
+            }
             _ => Unread::Refused(io_refusal(active.key, &error)),
         };
         let blob = active.blob_io(self.blobs.as_ref()).await.map_err(unread)?;
@@ -121,10 +125,20 @@ impl Engine {
                 return Err(Unread::Refused(Refusal::Draining));
             }
             let len = READ_LEN.min(span.end() - offset);
-            let read = blob.read(offset, usize::try_from(len).unwrap_or(usize::MAX));
-            each(&read.await.map_err(unread)?);
+            let len_read = usize::try_from(len).unwrap_or(usize::MAX);
+            let mut read = blob.read(offset, len_read).await;
+            if read.as_ref().is_err_and(is_unreadable) {
+                // Once is no verdict on a sector.
+                read = blob.read(offset, len_read).await;
+            }
+            each(&read.map_err(unread)?);
             offset += len;
         }
         Ok(())
     }
+}
+
+/// Whether the disk has lost what it had, and not the server the means to ask it.
+fn is_unreadable(error: &std::io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::IO)
 }

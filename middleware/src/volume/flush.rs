@@ -67,6 +67,9 @@ struct Queue {
     one_by_one_until: Option<Instant>,
     /// Until when many are expected.
     busy_until: Option<Instant>,
+    /// Set when everything could not be flushed. The error is told once, to whoever was in that
+    /// round, and may be about bytes of a file that was not: from then on each file is asked.
+    failed: bool,
 }
 
 struct Waiting {
@@ -141,8 +144,10 @@ impl Flusher {
                     waiting.answer(&result);
                 }
                 Some(Round::Many(waiting)) => {
-                    let left = answer_all(waiting, self.files.flush_all());
-                    self.lock().end_round(left);
+                    let flushed = self.files.flush_all();
+                    let failed = flushed.as_ref().is_some_and(Result::is_err);
+                    let left = answer_all(waiting, flushed);
+                    self.lock().end_round(left, failed);
                     self.hire();
                 }
             }
@@ -186,7 +191,7 @@ impl Queue {
             .one_by_one_until
             .is_some_and(|until| Instant::now() < until);
         let many = if self.is_busy() { 2 } else { MANY };
-        if self.waiting.len() >= many && !one_by_one {
+        if self.waiting.len() >= many && !one_by_one && !self.failed {
             if self.waiting.len() >= MANY {
                 self.busy_until = Some(Instant::now() + BUSY);
             }
@@ -201,9 +206,10 @@ impl Queue {
     }
 
     /// Ends a round for many, of which `left` could not be flushed together.
-    fn end_round(&mut self, left: VecDeque<Waiting>) {
+    fn end_round(&mut self, left: VecDeque<Waiting>, failed: bool) {
         self.gathering = false;
-        if left.is_empty() {
+        self.failed |= failed;
+        if left.is_empty() && !failed {
             return;
         }
         self.busy_until = None;

@@ -1,8 +1,9 @@
+use std::collections::HashMap;
 use std::fs::{DirBuilder, File as StdFile, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
-use std::sync::Arc;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::contract::{File, Filesystem, Found, Open};
 use super::write_back;
@@ -18,6 +19,9 @@ pub struct System {
     root: StdFile,
     /// Whether flushing everything needs one more flush of a file behind it.
     leaves_cache: bool,
+    /// Directories that were flushed, kept open: few, and a flush must not need a descriptor that
+    /// may be the last one.
+    dirs: Mutex<HashMap<PathBuf, Arc<StdFile>>>,
 }
 
 impl System {
@@ -28,7 +32,25 @@ impl System {
     pub fn new(dir: &Path) -> io::Result<Self> {
         let root = StdFile::open(dir)?;
         let leaves_cache = write_back::leaves_cache(&root);
-        Ok(Self { root, leaves_cache })
+        Ok(Self {
+            root,
+            leaves_cache,
+            dirs: Mutex::default(),
+        })
+    }
+
+    /// A directory, opened when it is first asked for, or when another has come in its place.
+    fn dir(&self, path: &Path) -> io::Result<Arc<StdFile>> {
+        // No code that holds the lock can leave a half-made change behind.
+        let mut dirs = self.dirs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dir) = dirs.get(path)
+            && dir.metadata()?.nlink() > 0
+        {
+            return Ok(Arc::clone(dir));
+        }
+        let dir = Arc::new(StdFile::open(path)?);
+        dirs.insert(path.to_owned(), Arc::clone(&dir));
+        Ok(dir)
     }
 }
 
@@ -76,7 +98,7 @@ impl Filesystem for System {
     }
 
     fn flush_dir(&self, dir: &Path) -> io::Result<()> {
-        StdFile::open(dir)?.sync_all()
+        self.dir(dir)?.sync_all()
     }
 
     fn flush_all(&self) -> Option<io::Result<()>> {

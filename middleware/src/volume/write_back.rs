@@ -60,7 +60,8 @@ mod linux {
     /// Allocates a range behind the end, where the filesystem can.
     pub(in super::super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
         let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
-        Ok(rustix::fs::fallocate(file, keep_size, offset, len)?)
+        let allocate = || rustix::fs::fallocate(file, keep_size, offset, len);
+        Ok(rustix::io::retry_on_intr(allocate)?)
     }
 
     /// Starts writing dirty pages of a range.

@@ -331,7 +331,7 @@ async fn no_mark_covers_bytes_that_were_not_looked_at() {
     for request in [first, one, two] {
         request.await.unwrap().unwrap();
     }
-    fs::write(rig.data_file(&id), &chunk(total, 0)).unwrap();
+    fs::write(rig.data_file(&id), chunk(total, 0)).unwrap();
     let next = rig.again(|_| {});
     let full = ErrorKind::StorageFull;
     next.faults.fail_after(Point::LogAppend, 1, full);

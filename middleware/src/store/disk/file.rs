@@ -1,6 +1,6 @@
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::StoreError;
 use super::format::{self, Parsed, Salt};
@@ -62,9 +62,8 @@ struct End {
     revision: u64,
     /// Whether half a frame stands behind `len`. It is cut by the first append and not by opening:
     /// an opening nobody waits for any more must not touch a log that another one appends to.
+    /// The same after a write that failed.
     torn: bool,
-    /// Set when the file's end is not known any more.
-    broken: bool,
 }
 
 impl LogFile {
@@ -103,7 +102,6 @@ impl LogFile {
             len,
             torn,
             revision: record.revision,
-            broken: false,
         });
         let file = Arc::clone(file);
         Ok(Some((record, Self { file, salt, end })))
@@ -115,10 +113,8 @@ impl LogFile {
 
     /// Adds entries behind `revision`.
     pub(super) fn append(&self, revision: u64, entries: &[Entry]) -> Result<(), StoreError> {
-        let mut end = self.end.lock().map_err(|_| broken())?;
-        if end.broken {
-            return Err(broken());
-        }
+        // No code that holds the lock can leave a half-made change behind.
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         if end.revision != revision {
             return Err(StoreError::Conflict);
         }
@@ -126,38 +122,44 @@ impl LogFile {
         for entry in entries {
             format::push_frame(&mut bytes, &self.salt, end.len, entry).map_err(io::Error::from)?;
         }
-        if entries
-            .iter()
-            .any(|entry| matches!(entry, Entry::HandoffBegun { .. }))
-        {
+        if end.torn {
+            self.file.set_len(end.len).map_err(StoreError::Write)?;
+            end.torn = false;
+        }
+        if entries.iter().any(begins) {
             // Whatever the handler does can then be put on record, and need not be asked again.
             let behind = end.len + bytes.len() as u64;
             let reserved = self.file.reserve(behind, OUTCOME_LEN_MAX);
             reserved.map_err(StoreError::Write)?;
         }
-        if std::mem::take(&mut end.torn) {
-            self.file.set_len(end.len).map_err(|error| {
-                end.torn = true;
-                StoreError::Write(error)
-            })?;
-        }
         if let Err(error) = self.file.write_all_at(&bytes, end.len) {
             // Half a frame must not be left for later ones to stand behind.
-            end.broken = self.file.set_len(end.len).is_err();
+            end.torn = self.file.set_len(end.len).is_err();
             return Err(StoreError::Write(error));
         }
         end.len += bytes.len() as u64;
         end.revision += entries.len() as u64;
+        if entries.iter().any(ends) {
+            // Gives back what was reserved behind the end and not needed.
+            let _ = self.file.set_len(end.len);
+        }
         Ok(())
     }
 }
 
-fn is_unflushed(record: &Record) -> bool {
-    record.header.durability == Durability::Power && !record.is_proven
+fn begins(entry: &Entry) -> bool {
+    matches!(entry, Entry::HandoffBegun { .. })
 }
 
-fn broken() -> StoreError {
-    StoreError::Write(io::Error::other("an earlier write to this log failed"))
+fn ends(entry: &Entry) -> bool {
+    matches!(
+        entry,
+        Entry::HandoffEnded { .. } | Entry::HandoffFailed { .. }
+    )
+}
+
+fn is_unflushed(record: &Record) -> bool {
+    record.header.durability == Durability::Power && !record.is_proven
 }
 
 fn existing(files: &dyn Filesystem, path: &Path, how: Open) -> io::Result<Option<Arc<dyn File>>> {
@@ -177,7 +179,7 @@ fn parse(file: &dyn File, path: &Path) -> Result<(Salt, Parsed), StoreError> {
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, 0)?;
     // A create that was cut short, by the end of the process or of the machine.
-    if bytes.len() < format::PREFIX_LEN || bytes[..format::PREFIX_LEN].iter().all(|&b| b == 0) {
+    if bytes.len() < format::PREFIX_LEN || bytes.iter().all(|&byte| byte == 0) {
         return Ok((Salt::default(), Parsed::default()));
     }
     let salt = format::read_prefix(&bytes)
