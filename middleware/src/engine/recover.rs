@@ -5,10 +5,10 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Engine, Refusal};
 use super::deliver::Deliver;
 use super::known::Stage;
 use super::steps::Steps;
+use super::{Engine, Refusal};
 use crate::admission::Request;
 use crate::store::{Listed, StoreError};
 use crate::upload::{Record, Timestamp, UploadKey};

@@ -435,3 +435,32 @@ async fn a_chunk_size_is_adopted_even_when_its_client_leaves_meanwhile() {
         );
     }
 }
+
+/// Then the disk was not even asked, and it has failed nobody.
+#[tokio::test]
+async fn a_lack_of_descriptors_is_no_error_of_the_disk() {
+    for code in [libc::EMFILE, libc::ENFILE] {
+        let rig = Rig::new(Kind::Disk);
+        let id = rig.upload(CHUNK).await;
+        rig.faults.fail_os(Point::LogFlush, code);
+        assert_eq!(rig.send_only(&id).await.unwrap_err(), Refusal::Internal);
+        assert!(!rig.engine.has_failed());
+        rig.send_only(&id).await.unwrap();
+        assert_eq!(rig.state(&id).await, State::Completed);
+    }
+}
+
+/// Bytes of one upload may go in the same flush as those of another that failed.
+#[tokio::test]
+async fn what_is_flushed_while_the_disk_fails_is_not_acknowledged() {
+    let rig = Arc::new(Rig::new(Kind::Disk));
+    let (id, other) = (rig.upload(2 * CHUNK).await, rig.upload(2 * CHUNK).await);
+    rig.faults.log_flush.shut();
+    let held = rig.whole_request(&id, 0, &chunk(2 * CHUNK, 0));
+    rig.faults.log_flush.holds(1).await;
+    rig.faults.fail(Point::BlobWrite, ErrorKind::Other);
+    let failed = rig.send(&other, 0, &chunk(2 * CHUNK, 0)).await;
+    assert_eq!(failed.unwrap_err(), Refusal::Unavailable);
+    rig.faults.log_flush.open();
+    assert_eq!(held.await.unwrap().unwrap_err(), Refusal::Unavailable);
+}

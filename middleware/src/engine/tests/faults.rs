@@ -90,7 +90,7 @@ pub(super) struct Faults {
     pub(super) blob_write: Gate,
     /// Behind the removal.
     pub(super) blob_remove: Gate,
-    errors: Mutex<VecDeque<(Point, ErrorKind)>>,
+    errors: Mutex<VecDeque<(Point, io::Error)>>,
     /// How many more operations at a point succeed.
     skips: Mutex<Vec<(Point, usize)>>,
     passed: Mutex<Vec<Point>>,
@@ -120,7 +120,7 @@ impl Faults {
         let all = std::mem::take(&mut *errors).into_iter();
         let (taken, left): (Vec<_>, Vec<_>) = all.partition(|(at, _)| *at == point);
         *errors = left.into();
-        taken.into_iter().map(|(_, kind)| kind).collect()
+        taken.into_iter().map(|(_, error)| error.kind()).collect()
     }
 
     /// Whether an operation at `point` is still to fail.
@@ -134,7 +134,13 @@ impl Faults {
 
     /// The next operation at `point` fails.
     pub(super) fn fail(&self, point: Point, kind: ErrorKind) {
-        self.errors.lock().unwrap().push_back((point, kind));
+        self.errors.lock().unwrap().push_back((point, kind.into()));
+    }
+
+    /// The same with an error of the system.
+    pub(super) fn fail_os(&self, point: Point, code: i32) {
+        let error = io::Error::from_raw_os_error(code);
+        self.errors.lock().unwrap().push_back((point, error));
     }
 
     /// The operation at `point` after `skip` that succeed fails.
@@ -161,7 +167,7 @@ impl Faults {
         }
         let mut errors = self.errors.lock().unwrap();
         match errors.iter().position(|(at, _)| *at == point) {
-            Some(position) => Err(errors.remove(position).unwrap().1.into()),
+            Some(position) => Err(errors.remove(position).unwrap().1),
             None => Ok(()),
         }
     }

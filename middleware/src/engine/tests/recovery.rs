@@ -339,3 +339,56 @@ async fn no_mark_covers_bytes_that_were_not_looked_at() {
     let last = rig.again(|_| {});
     assert_eq!(last.gaps(&id).await.ranges, [(1, 3)]);
 }
+
+/// What would have the handler called again is left alone under "hold".
+#[test]
+fn damage_does_not_undo_a_hold() {
+    let (dead, id) = died_in_hand_off(Kind::Disk, OnUnknown::Hold);
+    fs::write(dead.data_file(&id), "").unwrap();
+    for _ in 0..2 {
+        process().block_on(async {
+            let rig = dead.again(|_| {});
+            rig.view(&id).await.unwrap();
+            rig.engine.recover(Some(&rig.deliver())).await;
+            rig.settled(&id).await;
+            let view = rig.send_only(&id).await.unwrap().view;
+            assert_eq!(view.state, State::Unknown);
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            assert!(rig.handler.calls().is_empty());
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_at_the_start_is_handed_over_when_it_can() {
+    let rig = Rig::new(Kind::Disk);
+    rig.handler.will_answer([503]);
+    let id = rig.upload(CHUNK).await;
+    rig.send_only(&id).await.unwrap();
+    rig.engine.drain().await;
+    let next = rig.again(|_| {});
+    let deliver = next.deliver();
+    next.faults.fail_os(Point::StoreRead, libc::EMFILE);
+    next.engine.recover(Some(&deliver)).await;
+    assert!(next.handler.calls().is_empty());
+    let marked = next.store().delivering().await.unwrap();
+    assert_eq!(marked, [id.key()]);
+    next.pass(Duration::from_secs(2 * 3_600));
+    next.engine.sweep().await;
+    next.settled(&id).await;
+    assert_eq!(next.handler.calls().len(), 1);
+    assert_eq!(next.state(&id).await, State::Completed);
+}
+
+/// What a power cut left of an upload without a log is not part of the next one.
+#[tokio::test]
+async fn bytes_without_a_log_are_not_those_of_a_repeated_create() {
+    let rig = Rig::new(Kind::Disk);
+    let id = sample::id(9);
+    fs::write(rig.data_file(&id), "much more than there is to come").unwrap();
+    let declared = sample::declaration(CHUNK);
+    rig.create_as(id.clone(), true, declared, "").await.unwrap();
+    assert!(!rig.data_file(&id).exists());
+    rig.send_only(&id).await.unwrap();
+    assert_eq!(rig.state(&id).await, State::Completed);
+}

@@ -190,3 +190,21 @@ async fn an_undelivered_file_that_is_not_the_declared_one_is_rejected() {
         }
     }
 }
+
+/// A sector that the disk does not give back is the most common rot.
+#[tokio::test(start_paused = true)]
+async fn what_the_disk_does_not_give_back_is_asked_for_again() {
+    for kind in KINDS {
+        let rig = Rig::new(kind);
+        rig.handler.will(Step::Answer(503));
+        let id = complete(&rig).await;
+        rig.engine.drain().await;
+        let next = rig.again(|_| {});
+        for _ in 0..2 {
+            next.faults.fail_os(Point::BlobRead, libc::EIO);
+        }
+        next.engine.recover(Some(&next.deliver())).await;
+        next.settled(&id).await;
+        mend(&next, &id, &[0]).await;
+    }
+}

@@ -241,11 +241,15 @@ async fn a_copy_that_shows_rot_asks_for_the_bytes_again() {
 /// Asked again, the publication would find done what the disk may have lost.
 #[tokio::test(start_paused = true)]
 async fn a_publication_that_could_not_be_flushed_is_not_tried_again() {
-    for kind in KINDS {
+    use std::io::ErrorKind::{Other, StorageFull};
+    for (kind, error) in [
+        (Kind::Memory, Other),
+        (Kind::Disk, Other),
+        (Kind::Disk, StorageFull),
+    ] {
         let shelf = Shelf::new(kind, OnConflict::Rename, OnUnknown::Retry);
         let rig = &shelf.rig;
-        rig.faults
-            .fail(Point::PublishFlush, std::io::ErrorKind::Other);
+        rig.faults.fail(Point::PublishFlush, error);
         let id = rig.upload(CHUNK).await;
         let sent = rig.send_only(&id).await;
         assert!(sent.is_err() || sent.unwrap().view.state != State::Completed);

@@ -555,3 +555,47 @@ fn a_hole_in_what_was_not_flushed_is_a_torn_tail_and_one_before_a_mark_is_damage
         assert_eq!(parsed.entries, entries[..hole]);
     }
 }
+
+/// The first block of a file is not lost alone when its create is cut short.
+#[test]
+fn a_log_without_its_beginning_is_damaged() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.log");
+    file::create(&files(), &path, header(30)).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..PREFIX_LEN].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    let read = file::read(&files(), &path);
+    assert!(matches!(read, Err(StoreError::Damaged(_))), "{read:?}");
+    bytes.fill(0);
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(file::read(&files(), &path), Ok(None)));
+}
+
+#[test]
+fn the_room_of_an_outcome_is_there_for_the_handler_and_given_back_after_it() {
+    use std::os::unix::fs::MetadataExt as _;
+    // Not in memory: there room is no matter of blocks.
+    let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let path = dir.path().join("a.log");
+    file::create(&files(), &path, unflushed(30)).unwrap();
+    // Half an entry, as a process leaves it that is killed.
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, [&whole[..], b"half"].concat()).unwrap();
+    let (record, log) = LogFile::open(&files(), &path).unwrap().unwrap();
+    let mut revision = record.revision;
+    let mut room = Vec::new();
+    for entry in life() {
+        log.append(revision, std::slice::from_ref(&entry)).unwrap();
+        revision += 1;
+        let bytes = fs::metadata(&path).unwrap().blocks() * 512;
+        match entry {
+            Entry::HandoffBegun { .. } => room.push(bytes >= 160 << 10),
+            Entry::HandoffFailed { .. } | Entry::HandoffEnded { .. } => {
+                room.push(bytes >= 160 << 10);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(room, [true, false, true, false, true, false]);
+}

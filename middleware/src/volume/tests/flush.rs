@@ -241,3 +241,27 @@ async fn a_flush_asked_for_during_another_is_a_new_one() {
     second.await.unwrap().unwrap();
     assert_eq!(disk.done(), [1, 1]);
 }
+
+/// The error of a file that was in no round may have been told to those who were in one.
+#[tokio::test]
+async fn after_an_error_of_everything_every_file_is_asked() {
+    for code in [libc::EIO, libc::ENOSPC] {
+        let (disk, flusher) = flusher();
+        disk.answer(Err(io::Error::from_raw_os_error(code)));
+        disk.answer(Ok(()));
+        let many = || (1..=MANY).map(|n| disk.file(n, None)).collect();
+        let asked = queued(&flusher, many());
+        work(&flusher);
+        for answer in asked {
+            let _ = answer.await.unwrap();
+        }
+        let lost = |n: usize| (n == 3).then_some(code);
+        let files = (1..=MANY).map(|n| disk.file(n, lost(n))).collect();
+        let asked = queued(&flusher, files);
+        work(&flusher);
+        for (number, answer) in (1..).zip(asked) {
+            let told = answer.await.unwrap().err().and_then(|e| e.raw_os_error());
+            assert_eq!(told, lost(number), "file {number}");
+        }
+    }
+}
