@@ -14,6 +14,7 @@ type Headers = Vec<(String, Vec<u8>)>;
 pub struct Connection {
     stream: TcpStream,
     read: Vec<u8>,
+    wrote_all: bool,
 }
 
 impl Connection {
@@ -38,6 +39,7 @@ impl Connection {
         Ok(Self {
             stream,
             read: Vec::new(),
+            wrote_all: false,
         })
     }
 
@@ -67,11 +69,18 @@ impl Connection {
         let mut bytes = request.head();
         bytes.extend_from_slice(&request.framed_body());
         let written = self.write(&bytes);
+        self.wrote_all = written.is_ok();
         let answer = self.response(request.verb());
         if answer.is_err() {
             written?;
         }
         answer
+    }
+
+    /// Whether the last exchange wrote its whole request.
+    #[must_use]
+    pub fn wrote_all(&self) -> bool {
+        self.wrote_all
     }
 
     /// Sends the head with `Expect: 100-continue` and waits for the `100`: afterwards the

@@ -27,6 +27,8 @@ pub struct Args {
     pub keep: bool,
     /// Whether bugs are put in, to see that they are found.
     pub sabotage: bool,
+    /// Whether it is only asked how this is used.
+    pub help: bool,
 }
 
 impl Args {
@@ -43,8 +45,13 @@ impl Args {
             env: Vec::new(),
             keep: false,
             sabotage: false,
+            help: false,
         };
         while let Some(flag) = args.next() {
+            if flag == "--help" || flag == "-h" {
+                parsed.help = true;
+                continue;
+            }
             if flag == "--keep" {
                 parsed.keep = true;
                 continue;
@@ -123,6 +130,7 @@ mod tests {
             env: vec![("A".to_owned(), "b=c".to_owned())],
             keep: true,
             sabotage: true,
+            help: false,
         };
         assert_eq!(args, Ok(expected));
     }

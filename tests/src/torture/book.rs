@@ -11,6 +11,7 @@ use super::ledger::{Phase, Upload};
 use super::oracle::{self, View, answer_in};
 use super::plan::{Agreed, Declared, Plan};
 use super::rng::Rng;
+use super::wire::Wire;
 use crate::http::Response;
 
 /// How a chunk is sent.
@@ -59,16 +60,22 @@ pub enum Step {
 pub struct Heard {
     /// When the request began.
     pub begun: SystemTime,
+    /// Whether the request was written to its end.
+    pub whole: bool,
     /// The answer, if one came.
     pub answer: Option<Response>,
 }
 
 impl Heard {
-    /// Notes when the request begins that `send` sends.
-    pub fn of(send: impl FnOnce() -> Option<Response>) -> Self {
+    /// Notes when the request begins that `send` sends, and how far it got.
+    pub fn of(wire: &mut Wire, send: impl FnOnce(&mut Wire) -> Option<Response>) -> Self {
         let begun = SystemTime::now();
-        let answer = send();
-        Self { begun, answer }
+        let answer = send(wire);
+        Self {
+            begun,
+            whole: wire.whole(),
+            answer,
+        }
     }
 }
 
@@ -99,6 +106,8 @@ impl Default for Mix {
 /// The ledger of one server.
 #[derive(Debug)]
 pub struct Book {
+    /// Whether the server holds what nobody can decide.
+    pub hold: bool,
     /// Begins the names of its files.
     pub name: String,
     /// All uploads so far; their numbers are their places.
@@ -120,6 +129,7 @@ impl Book {
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
+            hold: false,
             name: name.to_owned(),
             uploads: Vec::new(),
             found: Vec::new(),
@@ -132,7 +142,9 @@ impl Book {
 
     /// Enters a file that is about to be created.
     pub fn enter(&mut self, plan: Plan) -> usize {
-        self.uploads.push(Upload::new(plan));
+        let mut upload = Upload::new(plan);
+        upload.hold = self.hold;
+        self.uploads.push(upload);
         self.uploads.len() - 1
     }
 
@@ -204,6 +216,10 @@ impl Book {
             let text = format!("{name}: chunks of {} bytes", body["chunk_size"]);
             self.found.push(Finding::Odd(text));
         }
+        if body["durability"] != "power" {
+            let text = format!("{name}: created with durability {}", body["durability"]);
+            self.found.push(Finding::Odd(text));
+        }
         if body["completed"] == true {
             upload.done(answer_in(&body));
         }
@@ -214,6 +230,9 @@ impl Book {
         let upload = &mut self.uploads[number];
         if let Some(busy) = upload.busy.get_mut(&chunk) {
             *busy = busy.saturating_sub(1);
+        }
+        if heard.whole && how != How::Half && how != How::Spoilt {
+            upload.sent.insert(chunk);
         }
         let Some(response) = &heard.answer else {
             return false;
@@ -327,6 +346,8 @@ pub fn is_refused(upload: &Upload) -> bool {
 mod tests {
     use super::*;
 
+    const CREATED: &str = "{\"session_id\":\"s\",\"chunk_size\":65536,\"durability\":\"power\"}";
+
     fn response(status: u16, body: &str) -> Response {
         Response {
             status,
@@ -337,17 +358,18 @@ mod tests {
     }
 
     fn heard(status: u16) -> Heard {
-        Heard::of(|| Some(response(status, "{}")))
+        Heard {
+            begun: SystemTime::now(),
+            whole: true,
+            answer: Some(response(status, "{}")),
+        }
     }
 
     fn with_upload() -> (Book, usize) {
         let mut book = Book::new("t");
         let plan = Plan::plain(book.next_name(), 2 * crate::config::CHUNK, 1);
         let number = book.enter(plan);
-        book.created(
-            number,
-            &response(201, "{\"session_id\":\"s\",\"chunk_size\":65536}"),
-        );
+        book.created(number, &response(201, CREATED));
         (book, number)
     }
 
@@ -358,7 +380,11 @@ mod tests {
         for status in [409, 500, 503, 507] {
             assert!(!book.put(number, 0, How::Whole, &heard(status)));
         }
-        assert!(!book.put(number, 0, How::Whole, &Heard::of(|| None)));
+        let nothing = Heard {
+            answer: None,
+            ..heard(200)
+        };
+        assert!(!book.put(number, 0, How::Whole, &nothing));
         assert!(book.uploads[number].acked.is_empty());
         assert!(book.put(number, 0, How::Whole, &heard(202)));
         assert!(book.uploads[number].acked.contains_key(&0));
@@ -379,8 +405,8 @@ mod tests {
     #[test]
     fn a_repeated_create_is_the_same_session() {
         let (mut book, number) = with_upload();
-        let again = "{\"session_id\":\"other\",\"chunk_size\":65536}";
-        book.created(number, &response(201, again));
+        let again = CREATED.replace("\"s\"", "\"other\"");
+        book.created(number, &response(201, &again));
         assert_eq!(book.found.len(), 1);
     }
 

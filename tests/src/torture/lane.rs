@@ -115,13 +115,15 @@ impl Lane {
         let mut env = context.env.clone();
         env.push((CALLS.to_owned(), calls.to_string_lossy().into_owned()));
         env.push((DELAY.to_owned(), shape.delay_ms.to_string()));
+        let mut book = Book::new(&shape.name);
+        book.hold = shape.kind == Kind::Counted { hold: true };
         let program = match shape.kind {
             Kind::Counted { .. } => &context.programs.app,
             Kind::Stock | Kind::Store => &context.programs.server,
         };
         Self {
             rng,
-            book: Arc::new(Mutex::new(Book::new(&shape.name))),
+            book: Arc::new(Mutex::new(book)),
             report: Report::default(),
             setup: Setup {
                 command: vec![program.clone()],

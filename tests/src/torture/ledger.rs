@@ -9,13 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::plan::Plan;
-use crate::data;
 
 /// A chunk that was answered with a 2xx.
 #[derive(Debug, Clone)]
 pub struct Ack {
-    /// CRC-32C of its bytes.
-    pub crc: u32,
     /// Its length in bytes.
     pub len: usize,
     /// When its request began.
@@ -52,8 +49,12 @@ pub struct Upload {
     pub id: Option<String>,
     /// Chunks answered with a 2xx.
     pub acked: BTreeMap<usize, Ack>,
-    /// Chunks whose right bytes were sent whole, answered or not.
+    /// Chunks whose right bytes were begun to be sent.
     pub offered: BTreeSet<usize>,
+    /// Those of them that were sent whole, answered or not.
+    pub sent: BTreeSet<usize>,
+    /// Chunks that the server has listed after a fault.
+    pub listed: BTreeSet<usize>,
     /// Chunks on their way now, and how often.
     pub busy: BTreeMap<usize, usize>,
     /// Whether a cancel was sent, answered or not.
@@ -64,6 +65,8 @@ pub struct Upload {
     pub done_at: Option<SystemTime>,
     /// Crashes that may have fallen into its hand-off.
     pub risks: usize,
+    /// Whether its server holds what nobody can decide.
+    pub hold: bool,
     /// Whether its files were damaged on purpose.
     pub damaged: bool,
     /// What the handler stored was looked at and found right.
@@ -79,6 +82,9 @@ impl Upload {
             id: None,
             acked: BTreeMap::new(),
             offered: BTreeSet::new(),
+            sent: BTreeSet::new(),
+            listed: BTreeSet::new(),
+            hold: false,
             busy: BTreeMap::new(),
             cancel_sent: false,
             phase: Phase::Open,
@@ -93,7 +99,6 @@ impl Upload {
     pub fn ack(&mut self, chunk: usize, begun: SystemTime) -> usize {
         let bytes = self.plan.bytes(chunk);
         let ack = Ack {
-            crc: data::crc32c(&bytes),
             len: bytes.len(),
             begun,
             at: SystemTime::now(),
@@ -122,6 +127,13 @@ impl Upload {
             self.phase = Phase::Done(answer);
             self.done_at = Some(SystemTime::now());
         }
+    }
+
+    /// Whether the server may have all bytes of a chunk.
+    #[must_use]
+    pub fn may_have(&self, chunk: usize) -> bool {
+        let on_its_way = self.busy.get(&chunk).is_some_and(|busy| *busy > 0);
+        self.sent.contains(&chunk) || (on_its_way && self.offered.contains(&chunk))
     }
 
     /// Whether every byte was sent, so that a hand-off may be under way.
@@ -178,7 +190,7 @@ mod tests {
         assert_eq!(upload.ack(1, SystemTime::now()), 1);
         assert_eq!(upload.ack(1, SystemTime::now()), 0);
         assert_eq!(upload.ack(0, SystemTime::now()), CHUNK);
-        assert_eq!(upload.acked[&1].crc, data::crc32c(&upload.plan.bytes(1)));
+        assert_eq!(upload.acked[&1].len, 1);
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub fn perform(book: &Mutex<Book>, wire: &mut Wire, step: Step) -> bool {
             how,
         } => {
             let request = request(&id, chunk, how, plan.bytes(chunk));
-            let heard = Heard::of(|| match how {
+            let heard = Heard::of(wire, |wire| match how {
                 How::Half => wire.abandon(&request, plan.len_of(chunk) / 2),
                 How::Silent => wire.abandon(&request, usize::MAX),
                 _ => wire.send(&request).ok(),

@@ -1,7 +1,8 @@
 //! Compares what the server says of an upload with the ledger.
 //!
 //! 1. A chunk that was acknowledged is listed, and stays so.
-//! 2. A chunk that is listed was sent whole, with just those bytes.
+//! 2. A chunk that is listed was sent whole, with just those bytes, and stays so: a client does not
+//!    send again what is listed.
 //! 3. An answer of the handler that a client has seen stays the answer.
 
 use std::collections::BTreeSet;
@@ -86,7 +87,10 @@ pub fn judge(upload: &mut Upload, view: &View, fault: Fault) -> Vec<Finding> {
         404 => gone(upload, fault),
         410 => {
             let what = format!("{}: 410 {}", upload.plan.name, view.code);
-            let found = all_lost(upload, &what);
+            let mut found = all_lost(upload, &what);
+            if found.is_empty() && fault == Fault::Process && !upload.damaged {
+                found.push(Finding::Odd(what));
+            }
             upload.phase = Phase::Lost;
             found
         }
@@ -159,24 +163,31 @@ fn chunks(upload: &mut Upload, view: &View) -> Vec<Finding> {
                 plan.chunks(),
                 ack.len
             )));
+        } else if upload.listed.contains(chunk) && !upload.damaged {
+            found.push(Finding::Phantom(format!(
+                "{}: chunk {chunk} was listed, and is gone",
+                plan.name
+            )));
         }
     }
     let listed = (0..plan.chunks()).filter(|chunk| !view.missing.contains(chunk));
     for chunk in listed.clone() {
-        if !upload.offered.contains(&chunk) {
+        if !upload.may_have(chunk) {
             found.push(Finding::Phantom(format!(
                 "{}: chunk {chunk} is listed and was never sent whole",
                 plan.name
             )));
         }
     }
-    let bytes: usize = listed.map(|chunk| plan.len_of(chunk)).sum();
+    let bytes: usize = listed.clone().map(|chunk| plan.len_of(chunk)).sum();
+    let now_listed = listed.collect();
     if bytes != view.held {
         found.push(Finding::Odd(format!(
             "{}: {} bytes are held, those listed have {bytes}",
             plan.name, view.held
         )));
     }
+    upload.listed = now_listed;
     found
 }
 
@@ -202,7 +213,9 @@ fn ending(upload: &mut Upload, view: &View) -> Vec<Finding> {
         ))),
         (Phase::Open, "rejected") if !is_true => upload.phase = Phase::Rejected,
         (Phase::Rejected, "rejected") => {}
-        (Phase::Open, "unknown") if upload.risks > 0 => upload.phase = Phase::Held,
+        (Phase::Open, "unknown") if upload.risks > 0 && upload.hold => upload.phase = Phase::Held,
+        // Between two attempts; it is waited for.
+        (Phase::Open, "unknown") if upload.risks > 0 => {}
         (Phase::Held, "unknown") => {}
         (Phase::Open, "receiving" | "finishing" | "undelivered") => {}
         (phase, state) => {
@@ -224,6 +237,7 @@ mod tests {
         let mut upload = Upload::new(Plan::plain("a.bin".to_owned(), 3 * CHUNK, 1));
         upload.id = Some("id".to_owned());
         upload.offered.extend(offered);
+        upload.sent.extend(offered);
         acked.iter().for_each(|chunk| {
             upload.ack(*chunk, SystemTime::now());
         });
@@ -274,6 +288,29 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_that_was_cut_off_is_a_phantom_and_one_on_its_way_is_not() {
+        let mut upload = upload(&[], &[]);
+        upload.offered.insert(0);
+        upload.busy.insert(0, 1);
+        let listed = view("receiving", &[1, 2]);
+        assert_eq!(judge(&mut upload, &listed, Fault::Process), []);
+        upload.crashed();
+        let found = judge(&mut upload, &listed, Fault::Process);
+        assert_eq!(kinds(&found), ["phantom"]);
+    }
+
+    #[test]
+    fn what_was_listed_stays_listed() {
+        let mut upload = upload(&[], &[0, 1]);
+        let listed = view("receiving", &[2]);
+        assert_eq!(judge(&mut upload, &listed, Fault::Process), []);
+        let less = view("receiving", &[1, 2]);
+        let found = judge(&mut upload, &less, Fault::Power);
+        assert_eq!(kinds(&found), ["phantom"]);
+        assert_eq!(judge(&mut upload, &less, Fault::Power), []);
+    }
+
+    #[test]
     fn bytes_and_chunks_must_agree() {
         let mut view = view("receiving", &[1, 2]);
         view.held = 1;
@@ -316,6 +353,9 @@ mod tests {
         assert_eq!(kinds(&judge(&mut upload, &held, Fault::Process)), ["odd"]);
         upload.crashed();
         assert_eq!(judge(&mut upload, &held, Fault::Process), []);
+        assert_eq!(upload.phase, Phase::Open, "it is called again");
+        upload.hold = true;
+        assert_eq!(judge(&mut upload, &held, Fault::Process), []);
         assert_eq!(upload.phase, Phase::Held);
     }
 
@@ -343,6 +383,7 @@ mod tests {
         plan.declared = Declared::Falsehood;
         let mut upload = Upload::new(plan);
         upload.offered.insert(0);
+        upload.sent.insert(0);
         upload.ack(0, SystemTime::now());
         let mut rejected = view("rejected", &[]);
         rejected.held = CHUNK;

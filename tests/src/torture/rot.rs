@@ -151,9 +151,12 @@ fn begin(lane: &mut Lane) {
         if all && book.uploads[number].is_all_offered() {
             // Its answer would be that of the handler.
             let _ = wire.abandon(&request, usize::MAX);
+            if wire.whole() {
+                book.uploads[number].sent.insert(chunk);
+            }
             return;
         }
-        let heard = Heard::of(|| wire.send(&request).ok());
+        let heard = Heard::of(&mut wire, |wire| wire.send(&request).ok());
         book.put(number, chunk, How::Whole, &heard);
     }
 }

@@ -22,6 +22,16 @@ pub fn run(context: &Context, say: impl Fn(&str)) -> bool {
     let simulated = simulate(&root);
     let programs = build(&root);
     let mut all = true;
+    // A tier that fails without a bug finds none.
+    for (name, tier) in TIERS.iter().filter(|(name, _)| TRIED.contains(name)) {
+        let mut context = context.clone();
+        context.programs = programs.clone();
+        context.cycles = Some(CYCLES);
+        if !tier(&context).passed() {
+            say(&format!("sabotage: {name} fails without any bug\n"));
+            return false;
+        }
+    }
     for (bug, history) in &simulated {
         let mut context = context.clone();
         context.programs = programs.clone();
@@ -51,6 +61,8 @@ fn simulate(root: &Path) -> Vec<(String, Option<String>)> {
     command.args(["--", "--nocapture"]).current_dir(root);
     let output = command.output().expect("cargo runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("bug "), "the histories do not run:\n{said}");
     let found = text.lines().filter_map(|line| {
         let (bug, history) = line.strip_prefix("bug ")?.split_once(' ')?;
         let history = history.trim().split_once(':').map(|(history, _)| history);

@@ -110,7 +110,7 @@ impl Lane {
                 upload.offered.insert(chunk);
             }
             let request = wire::chunk(id, chunk, plan.bytes(chunk));
-            let heard = Heard::of(|| wire.ask(&request).ok());
+            let heard = Heard::of(wire, |wire| wire.ask(&request).ok());
             if !load::open(&self.book).put(number, chunk, How::Whole, &heard) {
                 let said = heard
                     .answer

@@ -14,13 +14,25 @@ use crate::upload::{CHUNKED, sign};
 pub struct Wire {
     addr: SocketAddr,
     open: Option<Connection>,
+    /// Whether the last request was written to its end.
+    whole: bool,
 }
 
 impl Wire {
     /// A client of the server at `addr`.
     #[must_use]
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr, open: None }
+        Self {
+            addr,
+            open: None,
+            whole: false,
+        }
+    }
+
+    /// Whether the last request was written to its end, so that the server may have all of it.
+    #[must_use]
+    pub fn whole(&self) -> bool {
+        self.whole
     }
 
     /// Sends a request once.
@@ -28,11 +40,14 @@ impl Wire {
     /// # Errors
     /// What the socket says: whether the server has seen the request is not known then.
     pub fn send(&mut self, request: &Request) -> io::Result<Response> {
+        self.whole = false;
         let mut connection = match self.open.take() {
             Some(connection) => connection,
             None => Connection::try_open(self.addr)?,
         };
-        let response = connection.exchange(request)?;
+        let response = connection.exchange(request);
+        self.whole = connection.wrote_all();
+        let response = response?;
         if response.text("connection").as_deref() != Some("close") {
             self.open = Some(connection);
         }
@@ -46,7 +61,12 @@ impl Wire {
     pub fn ask(&mut self, request: &Request) -> io::Result<Response> {
         let was_open = self.open.is_some();
         match self.send(request) {
-            Err(_) if was_open => self.send(request),
+            Err(_) if was_open => {
+                let whole = self.whole;
+                let again = self.send(request);
+                self.whole |= whole;
+                again
+            }
             other => other,
         }
     }
@@ -54,10 +74,12 @@ impl Wire {
     /// Sends the head and some of the body, then leaves without having heard anything.
     pub fn abandon(&mut self, request: &Request, bytes: usize) -> Option<Response> {
         self.open = None;
+        self.whole = false;
         let mut connection = Connection::try_open(self.addr).ok()?;
         connection.write(&request.head()).ok()?;
         let body = request.framed_body();
         connection.write(&body[..bytes.min(body.len())]).ok()?;
+        self.whole = bytes >= body.len();
         // Otherwise the server would often see the end before it has read anything.
         connection.end_writing();
         connection.closed(Duration::from_millis(20));

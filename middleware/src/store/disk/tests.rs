@@ -583,17 +583,14 @@ fn the_room_of_an_outcome_is_there_for_the_handler_and_given_back_after_it() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, [&whole[..], b"half"].concat()).unwrap();
     let (record, log) = LogFile::open(&files(), &path).unwrap().unwrap();
-    let mut revision = record.revision;
     let mut room = Vec::new();
-    for entry in life() {
+    for (revision, entry) in (record.revision..).zip(life()) {
         log.append(revision, std::slice::from_ref(&entry)).unwrap();
-        revision += 1;
         let bytes = fs::metadata(&path).unwrap().blocks() * 512;
         match entry {
-            Entry::HandoffBegun { .. } => room.push(bytes >= 160 << 10),
-            Entry::HandoffFailed { .. } | Entry::HandoffEnded { .. } => {
-                room.push(bytes >= 160 << 10);
-            }
+            Entry::HandoffBegun { .. }
+            | Entry::HandoffFailed { .. }
+            | Entry::HandoffEnded { .. } => room.push(bytes >= 160 << 10),
             _ => {}
         }
     }
