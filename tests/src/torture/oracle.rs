@@ -120,7 +120,7 @@ fn gone(upload: &mut Upload, fault: Fault) -> Vec<Finding> {
     if was_done && found.is_empty() {
         found.push(Finding::Lost(format!("{name}: its answer is forgotten")));
     }
-    if found.is_empty() && fault == Fault::Process {
+    if found.is_empty() && (fault == Fault::Process || upload.damaged) {
         found.push(Finding::Odd(format!("{name}: created, then forgotten")));
     }
     upload.phase = Phase::Closed;

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use super::book::{Heard, How};
 use super::context::Context;
+use super::finding::Finding;
 use super::kill;
 use super::lane::{Lane, Shape};
 use super::lanes;
@@ -66,7 +67,7 @@ pub fn run(context: &Context) -> Report {
         ..shape
     };
     let shapes = kill::shapes().into_iter().map(shape).collect();
-    lanes::parallel(
+    let mut report = lanes::parallel(
         context,
         "rot",
         shapes,
@@ -86,11 +87,17 @@ pub fn run(context: &Context) -> Report {
                 .uploads
                 .iter()
                 .filter(|upload| upload.phase == Phase::Lost);
-            lane.report
-                .note("answered with 410 state_lost", lost.count());
+            lane.report.note(STATE_LOST, lost.count());
         },
-    )
+    );
+    if report.notes.get(STATE_LOST).copied().unwrap_or_default() == 0 {
+        let text = "no log was found to be damaged".to_owned();
+        report.found.push(Finding::Odd(text));
+    }
+    report
 }
+
+const STATE_LOST: &str = "answered with 410 state_lost";
 
 /// One life, damage, and a life after it.
 fn rot(lane: &mut Lane) {
