@@ -109,17 +109,14 @@ pub struct Known {
 pub struct Rules {
     /// `on_unknown = "hold"`: there is no second call.
     pub hold: bool,
-    /// Whether an answer that is not on record after [`RECORDED`] is a fault: not where the disk
-    /// has no room for it.
-    pub prompt: bool,
+    /// Milliseconds after which an answer that is not on record is a fault; not where the disk has
+    /// no room for it. A call is repeated without one if the server died earlier.
+    pub recorded: Option<u64>,
     /// When each start of the server ended, in milliseconds since 1970.
     pub killed: BTreeMap<u64, u64>,
     /// When the power went, if it did: no body can be read to its end from then on.
     pub cut: BTreeMap<u64, u64>,
 }
-
-/// An answer is on record within this time, in milliseconds, on any machine that works.
-pub const RECORDED: u64 = 5_000;
 
 /// Judges the calls of one file's life: `known` by key.
 #[must_use]
@@ -168,7 +165,9 @@ fn repeated(call: &Call, later: &Call, rules: &Rules) -> Option<String> {
     let Some(End::Took { at, .. }) = &call.end else {
         return None;
     };
-    (rules.prompt && at + RECORDED < *killed)
+    rules
+        .recorded
+        .is_some_and(|recorded| at + recorded < *killed)
         .then(|| format!("{what}, {} ms after its end", killed - at))
 }
 
@@ -221,7 +220,7 @@ mod tests {
     fn kinds(text: &str, done: Option<u64>, hold: bool) -> Vec<&'static str> {
         let rules = Rules {
             hold,
-            prompt: true,
+            recorded: Some(5_000),
             killed: BTreeMap::from([(1, 100), (2, 10_000)]),
             cut: BTreeMap::from([(2, 9_000)]),
         };

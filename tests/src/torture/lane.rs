@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::app::{CALLS, DELAY, RUN};
 use super::book::{Book, Mix};
-use super::context::Context;
+use super::context::{Context, Profile};
 use super::finding::Finding;
 use super::instance::{Instance, Setup};
 use super::ledger::Upload;
@@ -92,6 +92,7 @@ pub struct Lane {
     silent_from: Option<SystemTime>,
     pub(super) killed: BTreeMap<u64, u64>,
     pub(super) cut: BTreeMap<u64, u64>,
+    pub(super) recorded: u64,
 }
 
 impl Lane {
@@ -140,6 +141,11 @@ impl Lane {
             state_dir,
             run: 0,
             is_loaded: false,
+            // The full profile asks for a machine of its own.
+            recorded: match context.profile {
+                Profile::Quick => 5_000,
+                Profile::Full => 250,
+            },
             silent_from: None,
             killed: BTreeMap::new(),
             cut: BTreeMap::new(),

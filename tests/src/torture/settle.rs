@@ -133,7 +133,7 @@ impl Lane {
         let calls = calls::parse(&self.calls());
         let rules = Rules {
             hold,
-            prompt: self.shape.prompt,
+            recorded: self.shape.prompt.then_some(self.recorded),
             killed: self.killed.clone(),
             cut: self.cut.clone(),
         };
