@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A server that takes less than a clock tick in this time has read everything.
+/// A server that takes no more than requests do in this time has read everything.
 const QUIET_FOR: Duration = Duration::from_secs(1);
-/// Processor time of one request, at most: what is asked meanwhile does not count.
+/// The unit in which the kernel counts processor time.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A running server; it ends with this value.
@@ -47,7 +47,7 @@ impl Server {
             .ok_or_else(|| io::Error::other(format!("the kernel tells no {name}")))
     }
 
-    /// Processor time of the threads that read files for others, which do nothing else here.
+    /// Processor time of the whole process so far.
     fn cpu(&self) -> io::Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let (_, rest) = stat

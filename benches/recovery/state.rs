@@ -81,7 +81,6 @@ fn begin(server: &Server) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the one file of a kind out of the directory.
 /// The bytes of a log as a file of another name has them: the name is part of the salt, which
 /// stands behind the first eight bytes.
 fn renamed(log: &[u8], from: &str, to: &str) -> Vec<u8> {

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::Refusal;
 use crate::store::StoreError;
 use crate::upload::UploadKey;
+use crate::volume::{is_full, is_out_of_files};
 
 /// Shut for good by the first write or flush that fails for another reason than lack of room.
 ///
@@ -33,9 +34,9 @@ impl Latch {
 
     /// Logs that bytes could not be written or flushed, and says what the client is told.
     pub(super) fn refuse(&self, key: UploadKey, error: &io::Error) -> Refusal {
-        use io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
+        use io::ErrorKind::{FileTooLarge, OutOfMemory};
         match error.kind() {
-            StorageFull | QuotaExceeded => {
+            _ if is_full(error) => {
                 tracing::warn!(%key, "no space is left for the upload");
                 Refusal::NoSpace
             }
@@ -86,13 +87,4 @@ impl Latch {
             self.draining.cancel();
         }
     }
-}
-
-/// Whether there was no descriptor left: the disk was not even asked.
-fn is_out_of_files(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE)
-    )
 }

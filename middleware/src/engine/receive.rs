@@ -7,6 +7,7 @@ use super::{Engine, Refusal, Source};
 use crate::blob::{Blob, Hold};
 use crate::sabotage::{Bug, has};
 use crate::upload::{Crc32c, Digest, Hasher, Span, UploadKey};
+use crate::volume::is_full;
 
 impl Engine {
     /// Writes the bytes of a request as they arrive, and answers their CRC-32C. Nothing is kept
@@ -137,10 +138,7 @@ impl<'a> Intake<'a> {
 
 /// Logs why bytes could not be written or read, and says what the client is told.
 pub(super) fn io_refusal(key: UploadKey, error: &io::Error) -> Refusal {
-    if matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    ) {
+    if is_full(error) {
         tracing::warn!(%key, "no space is left for the bytes of the upload");
         return Refusal::NoSpace;
     }

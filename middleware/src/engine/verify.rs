@@ -4,6 +4,7 @@ use super::active::Active;
 use super::receive::io_refusal;
 use super::{Engine, Refusal};
 use crate::upload::{Algorithm, Crc32c, Digest, Entry, Hasher, Piece, Span};
+use crate::volume::is_unreadable;
 
 /// Bytes read at once.
 const READ_LEN: u64 = 1 << 20;
@@ -136,9 +137,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// Whether the disk has lost what it had, and not the server the means to ask it.
-fn is_unreadable(error: &std::io::Error) -> bool {
-    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::IO)
 }

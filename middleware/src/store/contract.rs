@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::upload::{Entry, Header, Record, Timestamp, UploadKey};
+use crate::volume::is_full;
 
 /// A boxed future, as a trait object's method returns it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -104,13 +105,4 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io(error) | Self::Write(error) if is_full(error))
     }
-}
-
-/// Whether an error says that the filesystem or a quota is full.
-#[must_use]
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::contract::{File, Filesystem};
+use super::error::is_full;
 
 const WORKERS_MAX: usize = 16;
 /// Files that make it worth to flush everything.
@@ -232,13 +233,6 @@ fn answer_all(all: VecDeque<Waiting>, result: Option<io::Result<()>>) -> VecDequ
         }
         _ => all,
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }
 
 /// The same result for one more of those who asked.

@@ -8,6 +8,7 @@
 //! 3. Flushes asked for at the same time are made together ([`flush`]).
 
 mod contract;
+mod error;
 mod flush;
 mod mount;
 mod pace;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 #[cfg(any(test, steadfast_sabotage))]
 pub use contract::Found;
 pub use contract::{File, Filesystem, Open};
+pub use error::{is_full, is_out_of_files, is_unreadable};
 pub use flush::Flush;
 use flush::Flusher;
 pub use mount::doubt;

@@ -23,7 +23,6 @@ impl World {
             let upload = &mut self.uploads[index];
             match told {
                 Told::Created(Ok(created)) => {
-                    upload.created = true;
                     ("created".to_owned(), heard_view(upload, &created.view))
                 }
                 Told::Created(Err(refusal)) => (format!("no create: {refusal:?}"), Ok(())),
@@ -117,7 +116,7 @@ impl World {
             let again = calls[index + 1..].iter().find(|next| next.key == call.key);
             let Some(again) = again else { continue };
             let asks = matches!(call.status, Some(503));
-            let died = self.crashed.contains_key(&call.life) && again.life > call.life;
+            let died = self.crashed.contains(&call.life) && again.life > call.life;
             let fine = asks || (!hold && (died || call.status.is_none()));
             if !fine {
                 return Err(format!("the handler was called again after {call:?}"));

@@ -99,7 +99,7 @@ impl World {
     }
 
     fn end_life(&mut self, life: usize) {
-        self.crashed.insert(life, true);
+        self.crashed.insert(life);
         let cut = self.fs.is_cut() || (self.is_durable() && self.rng.chance(40));
         self.note(
             if cut {
@@ -168,9 +168,7 @@ impl World {
 
     fn choose(&mut self) -> (Upload, Ask) {
         if self.uploads.is_empty() || (self.uploads.len() < 4 && self.rng.chance(25)) {
-            let upload = self.new_upload();
-            self.uploads[usize::from(upload.number) - 1].asked = true;
-            return (upload, Ask::Create);
+            return (self.new_upload(), Ask::Create);
         }
         let index = self.rng.index(self.uploads.len());
         let chunks = self.uploads[index].chunks();

@@ -27,9 +27,6 @@ pub(super) struct Upload {
     pub(super) id: SessionId,
     pub(super) chunk: u64,
     pub(super) total: u64,
-    /// Whether a create was answered, and whether one was sent.
-    pub(super) created: bool,
-    pub(super) asked: bool,
     /// Chunks that were acknowledged, or listed as received.
     pub(super) held: BTreeSet<u64>,
     /// Chunks of which every byte was sent at least once.
@@ -127,8 +124,8 @@ pub(super) struct World {
     pub(super) uploads: Vec<Upload>,
     pub(super) config: Arc<UploadConfig>,
     pub(super) now: Arc<AtomicU64>,
-    /// How each life ended: whether the process died in the middle.
-    pub(super) crashed: BTreeMap<usize, bool>,
+    /// The lives that ended with the death of the process: all but the last.
+    pub(super) crashed: BTreeSet<usize>,
     /// Uploads that may have been forgotten, and in which life.
     pub(super) expired: BTreeMap<UploadKey, usize>,
     log: Vec<String>,
@@ -161,7 +158,7 @@ impl World {
             uploads: Vec::new(),
             config: Arc::new(config),
             now: Arc::new(AtomicU64::new(1_000_000_000)),
-            crashed: BTreeMap::new(),
+            crashed: BTreeSet::new(),
             expired: BTreeMap::new(),
             log: Vec::new(),
             rng,
@@ -189,8 +186,6 @@ impl World {
             id: sample::id(number),
             chunk,
             total: 1 + self.rng.below(chunk * 5),
-            created: false,
-            asked: false,
             held: BTreeSet::new(),
             sent: BTreeSet::new(),
             cancelling: false,
@@ -226,7 +221,7 @@ impl World {
         let life = usize::try_from(self.app.life.load(Ordering::Relaxed)).unwrap();
         for upload in &mut self.uploads {
             upload.held.clear();
-            (upload.created, upload.cancelled, upload.told) = (false, false, None);
+            (upload.cancelled, upload.told) = (false, None);
             self.expired.insert(upload.id.key(), life);
         }
     }
