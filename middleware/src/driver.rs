@@ -171,6 +171,12 @@ where
 
 async fn background(shared: Arc<Shared>, deliver: Option<Arc<dyn Deliver>>) {
     let engine = &shared.engine;
+    tokio::join!(engine.attend(), upkeep(&shared, deliver));
+}
+
+/// Hands over what waits for it, and clears away what nobody wants any more.
+async fn upkeep(shared: &Shared, deliver: Option<Arc<dyn Deliver>>) {
+    let engine = &shared.engine;
     let waiting = engine.recover(deliver.as_ref()).await;
     match (waiting, &deliver) {
         (0, _) => {}

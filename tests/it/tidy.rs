@@ -38,10 +38,18 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["sfv"], &["protocol/"]),
     (
         &["getrandom"],
-        &["auth/", "store/disk/", "store/disk.rs", "future.rs"],
+        &[
+            "auth/",
+            "store/disk/",
+            "store/disk.rs",
+            "store/redis/",
+            "protocol/problem.rs",
+            "future.rs",
+        ],
     ),
     (&["axum_core"], &["future.rs"]),
     (&["hmac"], &["auth/"]),
+    (&["redis"], &["store/redis/"]),
 ];
 
 /// Crates of the HTTP edge.

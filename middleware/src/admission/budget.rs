@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +54,17 @@ pub enum Full {
 #[derive(Debug, Default)]
 pub struct Budget(Mutex<Counts>);
 
+/// What the uploads of one owner take at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Unfinished uploads.
+    pub sessions: usize,
+    /// Bytes that those of them expect that hold space.
+    pub bytes: u64,
+    /// Grows with every look.
+    pub version: u64,
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     uploads: HashMap<UploadKey, Reserved>,
@@ -62,6 +73,11 @@ struct Counts {
     holding: BTreeSet<(Timestamp, UploadKey)>,
     /// What those expect, in bytes.
     expected: u128,
+    /// Owners of whom somebody who asks for changes has not heard yet.
+    changed: HashSet<Arc<Owner>>,
+    /// Whether somebody asks.
+    is_watched: bool,
+    version: u64,
 }
 
 #[derive(Debug)]
@@ -80,6 +96,16 @@ struct Share {
 }
 
 impl Budget {
+    /// The same, with a list of the owners whose uploads come to take more or less.
+    #[must_use]
+    pub fn watched() -> Self {
+        let counts = Counts {
+            is_watched: true,
+            ..Counts::default()
+        };
+        Self(Mutex::new(counts))
+    }
+
     /// Counts an upload in if there is room for it. Where it is counted already it is counted
     /// anew.
     ///
@@ -141,6 +167,35 @@ impl Budget {
     /// Counts an upload out.
     pub fn release(&self, key: UploadKey) {
         self.lock().remove(key);
+    }
+
+    /// What the uploads of an owner take.
+    pub fn taken(&self, owner: &Owner) -> Taken {
+        let mut counts = self.lock();
+        counts.version += 1;
+        let share = counts.owners.get(owner);
+        Taken {
+            sessions: share.map_or(0, |share| share.sessions),
+            bytes: share.map_or(0, |share| u64::try_from(share.expected).unwrap_or(u64::MAX)),
+            version: counts.version,
+        }
+    }
+
+    /// The owners whose uploads have come to take more or less since this was asked before.
+    pub fn changed(&self) -> Vec<Arc<Owner>> {
+        self.lock().changed.drain().collect()
+    }
+
+    /// Counts an owner among those.
+    pub fn note_change(&self, owner: &Arc<Owner>) {
+        self.lock().note_change(owner);
+    }
+
+    /// Counts every owner among those.
+    pub fn note_changes(&self) {
+        let mut counts = self.lock();
+        let owners: Vec<_> = counts.owners.keys().cloned().collect();
+        counts.changed.extend(owners);
     }
 
     /// Number of unfinished uploads.
@@ -209,6 +264,7 @@ impl Counts {
                 self.owners.insert(owner, Share::default());
             }
         }
+        self.note_change(&reserved.owner);
         let share = self.owners.entry(Arc::clone(&reserved.owner)).or_default();
         share.sessions += 1;
         // Whoever expects nothing needs no place in the queue.
@@ -221,6 +277,7 @@ impl Counts {
 
     fn remove(&mut self, key: UploadKey) -> Option<Reserved> {
         let reserved = self.uploads.remove(&key)?;
+        self.note_change(&reserved.owner);
         self.let_go(key, reserved.active, reserved.bytes, &reserved.owner);
         if let Some(share) = self.owners.get_mut(&reserved.owner) {
             share.sessions -= 1;
@@ -239,9 +296,18 @@ impl Counts {
             }
             let upload = self.uploads.get(&key);
             match upload.map(|upload| (upload.bytes, Arc::clone(&upload.owner))) {
-                Some((bytes, owner)) => self.let_go(key, active, bytes, &owner),
+                Some((bytes, owner)) => {
+                    self.note_change(&owner);
+                    self.let_go(key, active, bytes, &owner);
+                }
                 None => drop(self.holding.pop_first()),
             }
+        }
+    }
+
+    fn note_change(&mut self, owner: &Arc<Owner>) {
+        if self.is_watched && !self.changed.contains(owner) {
+            self.changed.insert(Arc::clone(owner));
         }
     }
 

@@ -128,7 +128,8 @@ impl Active {
             .filter_map(|(entry, check)| check.is_ok().then_some(entry))
             .collect();
         let added = self.add(&mut log, good).await;
-        checks.into_iter().map(|check| check.and(added)).collect()
+        let both = |check: Result<(), Refusal>| check.and_then(|()| added.clone());
+        checks.into_iter().map(both).collect()
     }
 
     /// Takes note that what an earlier process left was found to be flushed.
@@ -168,8 +169,9 @@ impl Active {
             (record.revision, entries, flushes)
         };
         if let Err(error) = log.log.append(revision, entries.clone()).await {
-            // After a full disk the log is as it was.
-            return Err(self.broken_by(&error, !error.is_full()));
+            // Otherwise the log is as it was.
+            let broken = !error.is_full() && !matches!(error, StoreError::Unavailable);
+            return Err(self.broken_by(&error, broken));
         }
         if flushes && let Err(error) = self.flush(log, &entries).await {
             return Err(self.broken_by(&error, true));
@@ -180,7 +182,27 @@ impl Active {
             return Err(Refusal::Unavailable);
         }
         self.apply(log, &entries, flushes);
-        Ok(())
+        self.publish(log, &entries).await
+    }
+
+    /// Tells other servers what was added. What they cannot be told now they are told later: here it
+    /// is on record.
+    async fn publish(&self, log: &OpenLog, new: &[Entry]) -> Result<(), Refusal> {
+        if !new.iter().any(Entry::is_promise) {
+            return Ok(());
+        }
+        let told = log.log.publish(&self.lock().record, new);
+        match told.await {
+            Ok(()) | Err(StoreError::Unavailable) => Ok(()),
+            Err(error) => Err(self.broken_by(&error, true)),
+        }
+    }
+
+    /// Tells other servers how the upload stands, unless they know.
+    pub(super) async fn tell(&self) -> Result<(), StoreError> {
+        let log = self.log.lock().await;
+        let told = log.log.publish(&self.lock().record, &[]);
+        told.await
     }
 
     /// Flushes the log, and the bytes that the entries claim, at the same time: an entry carries

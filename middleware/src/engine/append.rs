@@ -18,6 +18,7 @@ impl Engine {
         source: &mut dyn Source,
         deliver: Arc<dyn Deliver>,
     ) -> Result<Appended, Refusal> {
+        self.check_reachable()?;
         let active = self.live(append.id.key()).await?;
         let duplicate = match claim::admit(&active, append.target).await? {
             Admitted::Duplicate(span, crc) => {

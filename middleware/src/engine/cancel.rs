@@ -12,6 +12,15 @@ impl Engine {
     /// # Errors
     /// [`Refusal::Finishing`] while it is handed over, [`Refusal::Completed`] afterwards.
     pub async fn cancel(self: &Arc<Self>, key: UploadKey) -> Result<(), Refusal> {
+        self.check_reachable()?;
+        match self.cancel_here(key).await {
+            Err(Refusal::Elsewhere(_)) => self.cancel_elsewhere(key).await,
+            cancelled => cancelled,
+        }
+    }
+
+    /// The same for an upload of this server's.
+    pub(super) async fn cancel_here(self: &Arc<Self>, key: UploadKey) -> Result<(), Refusal> {
         let engine = Arc::clone(self);
         // A client that leaves now must not leave half of it undone.
         let task = self

@@ -3,6 +3,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::View;
+use crate::store::Peer;
 use crate::upload::{Declaration, Digest, Owner, SessionId, Target};
 
 /// Asks for a new upload.
@@ -59,7 +60,7 @@ pub trait Source: Send {
 pub struct SourceError;
 
 /// Why a verb did nothing. Causes that are no business of the client's are in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Unknown or expired.
     NoSession,
@@ -97,6 +98,12 @@ pub enum Refusal {
     Draining,
     /// The disk failed, and nothing can be promised any more.
     Unavailable,
+    /// What the servers share cannot be reached.
+    Unreachable,
+    /// The upload belongs to another server.
+    Elsewhere(Peer),
+    /// The upload belongs to another server, which does not answer.
+    NoAnswer(Peer),
     /// A failure of ours.
     Internal,
 }

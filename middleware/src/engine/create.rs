@@ -23,21 +23,27 @@ impl Engine {
         if self.draining.is_cancelled() {
             return Err(Refusal::Draining);
         }
+        self.check_reachable()?;
         let bytes_max = self.bytes_max();
         if create.declaration.total > bytes_max {
             return Err(Refusal::TooLarge { bytes_max });
         }
-        let (id, empty) = (create.id.clone(), create.declaration.total == 0);
+        let empty = create.declaration.total == 0;
         let engine = Arc::clone(self);
         // A client that leaves now must not leave a session half made or half counted.
         let made = self
             .tasks
             .spawn(async move { engine.find_or_make(&create).await });
-        let mut view = made.await.unwrap_or(Err(Refusal::Internal))?;
+        let mut created = made.await.unwrap_or(Err(Refusal::Internal))?;
         if empty {
-            view = self.finish_empty(view.key, &deliver).await?;
+            let concluded = self.finish_empty(created.view.key, &deliver).await;
+            created.view = match concluded {
+                // Its server hands it over.
+                Err(Refusal::Elsewhere(_)) => created.view,
+                concluded => concluded?,
+            };
         }
-        Ok(Created { id, view })
+        Ok(created)
     }
 
     /// The largest file there can ever be room for.
@@ -49,16 +55,21 @@ impl Engine {
         }
     }
 
-    async fn find_or_make(&self, create: &Create) -> Result<View, Refusal> {
+    async fn find_or_make(&self, create: &Create) -> Result<Created, Refusal> {
         // Repeated requests at the same time are answered one after the other, and what looks like
         // the rest of a create is not cleared away meanwhile.
         let _alone = self.creates.turn(create.id.key()).await;
-        if create.idempotent
-            && let Some(view) = self.existing(create).await?
-        {
-            return Ok(view);
+        let id = create.id.clone();
+        if create.idempotent {
+            if let Some(view) = self.existing(create).await? {
+                return Ok(Created { id, view });
+            }
+            if let Some(created) = self.made_elsewhere(create).await? {
+                return Ok(created);
+            }
         }
-        self.make(create).await
+        let view = self.make(create).await?;
+        Ok(Created { id, view })
     }
 
     async fn make(&self, create: &Create) -> Result<View, Refusal> {
@@ -143,12 +154,22 @@ impl Engine {
             tracing::warn!(%error, "free space is not known");
             None
         });
+        // What one owner takes is counted on all servers together, where there are others.
+        let shared = self.bound().is_some();
+        let uploads = &self.config.uploads;
+        let (per_owner, reserved) = match shared {
+            true => (0, 0),
+            false => (
+                uploads.max_sessions_per_owner,
+                uploads.max_reserved_per_owner,
+            ),
+        };
         let allowance = Allowance {
-            sessions: self.config.uploads.max_sessions,
-            sessions_per_owner: self.config.uploads.max_sessions_per_owner,
-            reserved_per_owner: self.config.uploads.max_reserved_per_owner,
+            sessions: uploads.max_sessions,
+            sessions_per_owner: per_owner,
+            reserved_per_owner: reserved,
             free_space,
-            keep_free: self.config.uploads.min_free_space,
+            keep_free: uploads.min_free_space,
         };
         let request = Request {
             key: create.id.key(),
@@ -156,12 +177,13 @@ impl Engine {
             bytes: create.declaration.total,
             now: self.clock.read().steady,
         };
-        self.budget
-            .reserve(&request, &allowance)
-            .map_err(|full| match full {
-                Full::Sessions | Full::Owner => Refusal::TooManySessions,
-                Full::Space => Refusal::NoSpace,
-            })
+        let reserved = self.budget.reserve(&request, &allowance);
+        reserved.map_err(|full| match full {
+            Full::Sessions | Full::Owner => Refusal::TooManySessions,
+            Full::Space => Refusal::NoSpace,
+        })?;
+        let shared = self.share(request.key, &create.owner).await;
+        shared.inspect_err(|_| self.budget.release(request.key))
     }
 
     fn header(&self, create: &Create) -> Header {
@@ -181,7 +203,7 @@ impl Engine {
 }
 
 /// Whether two declarations mean the same file; the host and headers a request came with do not.
-fn same_file(one: &Declaration, other: &Declaration) -> bool {
+pub(super) fn same_file(one: &Declaration, other: &Declaration) -> bool {
     let essence = |d: &Declaration| {
         (
             d.name.clone(),

@@ -7,6 +7,7 @@ use super::active::{Active, Inner};
 use super::claim::wait_until;
 use super::deliver::Deliver;
 use super::schedule::{Job, Schedule};
+use super::share::UNREACHABLE_DELAY;
 use super::{Engine, Refusal, View};
 use crate::config;
 use crate::upload::{Record, State, UploadKey, retry_delay};
@@ -145,17 +146,29 @@ impl Engine {
         match self.live(key).await {
             Ok(active) => {
                 let made = self.attempt(&active, &mut job).await;
-                job.failures = made.map_or(job.failures + 1, |()| 0);
+                let unreachable = made == Err(Refusal::Unreachable);
+                if !unreachable {
+                    job.failures = made.map_or(job.failures + 1, |()| 0);
+                }
                 // Withdrawn chunks that come again find the attempt over, or are found by it.
                 let inner = active.lock();
                 let delay = self.next_attempt(&active, &inner.record, &job);
+                let delay = delay.map(|delay| {
+                    if unreachable {
+                        UNREACHABLE_DELAY
+                    } else {
+                        delay
+                    }
+                });
                 self.schedule
                     .attempted(key, delay.map(|delay| (job, delay)));
                 drop(inner);
                 active.changed.notify_waiters();
                 self.let_go(active);
             }
-            Err(Refusal::NoSession | Refusal::StateLost) => self.schedule.attempted(key, None),
+            Err(Refusal::NoSession | Refusal::StateLost | Refusal::Elsewhere(_)) => {
+                self.schedule.attempted(key, None)
+            }
             Err(_) => {
                 job.failures += 1;
                 let delay = retry_delay(job.failures);

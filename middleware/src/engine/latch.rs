@@ -68,6 +68,12 @@ impl Latch {
                 tracing::error!(%key, error = source, "the upload is lost");
                 Refusal::StateLost
             }
+            StoreError::Elsewhere(peer) => {
+                tracing::warn!(%key, server = peer.name, "the upload belongs to another server");
+                Refusal::Elsewhere(peer.clone())
+            }
+            // The store says so, once for all uploads.
+            StoreError::Unavailable => Refusal::Unreachable,
             // That was told when it was put aside.
             StoreError::Lost => Refusal::StateLost,
             _ => {

@@ -28,6 +28,7 @@ mod prove;
 mod receive;
 mod recover;
 mod schedule;
+mod share;
 mod status;
 mod steps;
 mod sweep;
@@ -92,6 +93,10 @@ impl Engine {
     ) -> Arc<Self> {
         let draining = CancellationToken::new();
         let latch = Arc::new(latch::Latch::new(draining.clone()));
+        let budget = match store.peers() {
+            Some(_) => Budget::watched(),
+            None => Budget::default(),
+        };
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             schedule: schedule::Schedule::default(),
@@ -100,7 +105,7 @@ impl Engine {
             store,
             blobs,
             clock,
-            budget: Budget::default(),
+            budget,
             known: known::Known::default(),
             scanned: Mutex::default(),
             lost: AtomicU64::new(0),

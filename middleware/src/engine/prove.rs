@@ -21,7 +21,7 @@ impl Engine {
     }
 
     /// Whether the upload is held, or will be: nobody knows what its handler did.
-    fn is_undecided(&self, record: &Record) -> bool {
+    pub(super) fn is_undecided(&self, record: &Record) -> bool {
         let hold = self.config.delivery.on_unknown == config::OnUnknown::Hold;
         hold && (record.in_handoff || record.state == State::Unknown)
     }

@@ -108,6 +108,9 @@ impl Engine {
                 let due = self.deadlines().expiry(&record);
                 self.known.discover(key, due, Stage::of(&record));
                 self.describe(key, &record);
+                if let Some(peers) = self.store.peers() {
+                    self.tell_of(peers, key, &record).await;
+                }
                 return Ok(Some(record));
             }
             // A create that was cut short, or an upload that was removed meanwhile.
@@ -161,15 +164,13 @@ impl Engine {
     }
 
     async fn listed(&self) -> Vec<Listed> {
-        self.store
-            .list()
-            .await
-            .unwrap_or_else(|error| unlisted(&error))
+        let listed = self.store.list().await;
+        listed.inspect_err(warn_unlisted).unwrap_or_default()
     }
 
     async fn delivering(&self) -> Vec<UploadKey> {
         let keys = self.store.delivering().await;
-        keys.unwrap_or_else(|error| unlisted(&error))
+        keys.inspect_err(warn_unlisted).unwrap_or_default()
     }
 
     async fn forget_delivering(&self, key: UploadKey) {
@@ -213,8 +214,7 @@ impl Engine {
     }
 }
 
-fn unlisted<T>(error: &StoreError) -> Vec<T> {
+pub(super) fn warn_unlisted(error: &StoreError) {
     let error: &dyn std::error::Error = error;
     tracing::error!(error, "cannot list uploads");
-    Vec::new()
 }

@@ -4,7 +4,7 @@ use super::{Engine, Gaps, Refusal, View};
 use crate::upload::UploadKey;
 
 /// Most ranges of missing chunks in one answer.
-const RANGES_MAX: usize = 1_000;
+pub(super) const RANGES_MAX: usize = 1_000;
 
 impl Engine {
     /// Number of unfinished uploads that are known; all of them once [`Engine::recover`] is done.
@@ -24,8 +24,12 @@ impl Engine {
     /// # Errors
     /// [`Refusal::NoSession`], [`Refusal::StateLost`], or a failure of ours.
     pub async fn status(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
+        self.check_reachable()?;
         // Opening makes durable what is told here.
-        let active = self.active(key).await?;
+        let active = match self.active(key).await {
+            Err(Refusal::Elsewhere(_)) => return self.status_elsewhere(key).await,
+            opened => opened?,
+        };
         let deadlines = self.deadlines();
         let seen = {
             let record = &active.lock().record;

@@ -158,9 +158,10 @@ impl Engine {
             Ok(Some(opened)) => {
                 let active = Active::new(key, opened, Arc::clone(&self.latch));
                 self.prove(&active).await?;
+                self.tell_opened(&active).await?;
                 Ok(Arc::new(active))
             }
-            Ok(None) => Err(Refusal::NoSession),
+            Ok(None) => Err(self.absent(key).await),
             Err(error) => {
                 if matches!(error, StoreError::Damaged(_)) {
                     self.note_lost(key);

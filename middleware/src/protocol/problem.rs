@@ -5,7 +5,11 @@ use serde_json::{Map, Value};
 
 use super::Reply;
 use crate::engine::Refusal;
+use crate::store::Peer;
 use crate::upload::UploadKey;
+
+/// Where a client finds the server that keeps its upload.
+const UPLOAD_SERVER: HeaderName = HeaderName::from_static("x-upload-server");
 
 /// What a client can tell refusals apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,7 @@ codes! {
     FINISHING = CONFLICT "finishing" "The upload is being finished.";
     COMPLETED = CONFLICT "completed" "The upload is completed.";
     CANCELLED = GONE "cancelled" "The upload was cancelled.";
+    WRONG_SERVER = MISDIRECTED_REQUEST "wrong_server" "Another server keeps this upload.";
     STATE_LOST = GONE "state_lost" "The server cannot keep its promise for this upload.";
     TOO_LARGE = PAYLOAD_TOO_LARGE "too_large" "The file is too large.";
     IDEMPOTENCY_MISMATCH = UNPROCESSABLE_ENTITY "idempotency_mismatch"
@@ -231,10 +236,22 @@ impl From<Refusal> for Problem {
                 Code::STORE_UNAVAILABLE,
                 "The server's disk failed; nothing that was acknowledged is given up.",
             ),
+            Refusal::Unreachable => problem(
+                Code::STORE_UNAVAILABLE,
+                "What the servers share cannot be reached; nothing that was acknowledged is given up.",
+            ),
+            Refusal::Elsewhere(ref peer) => wrong_server(peer),
+            Refusal::NoAnswer(ref peer) => Self::new(
+                Code::BUSY,
+                format!(
+                    "The server {} keeps this upload and does not answer; ask again.",
+                    peer.name
+                ),
+            ),
             Refusal::Draining => problem(Code::DRAINING, "Try again in a moment."),
             Refusal::Internal => problem(Code::INTERNAL, "The cause is in the server's log."),
         };
-        match seconds_until_retry(refusal) {
+        match seconds_until_retry(&refusal) {
             Some(seconds) => told.retry_after(seconds),
             None => told,
         }
@@ -242,14 +259,39 @@ impl From<Refusal> for Problem {
 }
 
 /// When it is worth to try again, where it is.
-fn seconds_until_retry(refusal: Refusal) -> Option<u64> {
+fn seconds_until_retry(refusal: &Refusal) -> Option<u64> {
     match refusal {
         Refusal::Finishing | Refusal::Superseded => Some(1),
-        Refusal::Busy => Some(2),
+        Refusal::Busy | Refusal::NoAnswer(_) => Some(2),
+        Refusal::Unreachable => Some(jittered()),
         Refusal::Draining => Some(5),
         Refusal::Unavailable => Some(30),
         Refusal::TooManySessions | Refusal::NoSpace => Some(60),
         _ => None,
+    }
+}
+
+/// Clients that were refused at the same moment do not come back at the same moment.
+fn jittered() -> u64 {
+    let mut byte = [0];
+    // Without random bytes they do, which is no more than a nuisance.
+    let _ = getrandom::fill(&mut byte);
+    1 + u64::from(byte[0] % 3)
+}
+
+/// Names the server that keeps an upload.
+fn wrong_server(peer: &Peer) -> Problem {
+    let (name, url) = (&peer.name, peer.url.as_deref());
+    let detail = match url {
+        Some(url) => {
+            format!("The server {name} at {url} keeps this upload; send the request there.")
+        }
+        None => format!("The server {name} keeps this upload; send the request there."),
+    };
+    let problem = Problem::new(Code::WRONG_SERVER, detail);
+    match url.and_then(|url| HeaderValue::try_from(url).ok()) {
+        Some(url) => problem.with_header(UPLOAD_SERVER, url),
+        None => problem,
     }
 }
 

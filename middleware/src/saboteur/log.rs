@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sabotage::{Bug, has};
-use crate::store::{BoxFuture, Listed, Log, Opened, Store, StoreError};
+use crate::store::{BoxFuture, Listed, Log, Opened, Peers, Store, StoreError};
 use crate::upload::{Entry, Header, Record, UploadKey};
 
 pub(super) struct Logs(pub(super) Arc<dyn Store>);
@@ -44,6 +44,10 @@ impl Store for Logs {
     fn delivered(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
         self.0.delivered(key)
     }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        self.0.peers()
+    }
 }
 
 struct OneLog {
@@ -64,5 +68,9 @@ impl Log for OneLog {
             return Box::pin(std::future::ready(Ok(())));
         }
         self.inner.flush()
+    }
+
+    fn publish(&self, record: &Record, new: &[Entry]) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.publish(record, new)
     }
 }

@@ -2,6 +2,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::{Peer, Peers};
 use crate::upload::{Entry, Header, Record, Timestamp, UploadKey};
 use crate::volume::is_full;
 
@@ -21,8 +22,8 @@ pub trait Store: Send + Sync + 'static {
     fn read(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>>;
 
     /// Reads an upload and opens its log for appending; `None` when there is none. Where the
-    /// upload's entries are to survive a power cut, those answered do. The caller keeps at most one
-    /// open log per upload.
+    /// upload's entries are to survive a power cut, those answered do. A log that was opened earlier
+    /// takes no more entries.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] once, for a log that cannot be trusted: it is put aside then, and
@@ -41,6 +42,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Names an upload there no more.
     fn delivered(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The other servers, where this store shares what it knows with theirs.
+    fn peers(&self) -> Option<&dyn Peers>;
 }
 
 /// The open log of one upload.
@@ -48,8 +52,11 @@ pub trait Log: Send + Sync + 'static {
     /// Adds entries behind revision `revision`, all or none of them.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the log is not at that revision. After any other error but
-    /// [`StoreError::is_full`] the log takes no more entries until it is opened anew.
+    /// [`StoreError::Conflict`] when the log is not at that revision, or was opened again since
+    /// (the newest is the only one that may write). [`StoreError::Unavailable`] when an entry needs
+    /// the consent of other servers that cannot be asked; the log is as it was then, as after
+    /// [`StoreError::is_full`]. After any other error the log takes no more entries until it is
+    /// opened anew.
     fn append(&self, revision: u64, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Makes all entries added so far durable, as far as the store can.
@@ -57,6 +64,14 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// Entries added since the last flush may be lost then; the log takes no more.
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Tells the other servers, where there are any, how the upload stands. `record` is the fold of
+    /// all entries and safe to be told; `new` are the last of them, since this was called before.
+    ///
+    /// # Errors
+    /// [`StoreError::Elsewhere`] when the upload belongs to another server. After
+    /// [`StoreError::Unavailable`] it is told later, with [`News::Behind`](super::News::Behind).
+    fn publish(&self, record: &Record, new: &[Entry]) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 /// An upload whose log is open.
@@ -97,6 +112,12 @@ pub enum StoreError {
     /// The log cannot be written or flushed.
     #[error("the log of the upload cannot be written or flushed")]
     Write(#[source] io::Error),
+    /// The upload belongs to another server.
+    #[error("the upload belongs to the server {}", .0.name)]
+    Elsewhere(Peer),
+    /// What the servers share cannot be reached now; why is in the log.
+    #[error("what the servers share cannot be reached")]
+    Unavailable,
 }
 
 impl StoreError {

@@ -3,7 +3,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::{BoxFuture, Listed, Log, Opened, Store, StoreError};
+use super::{BoxFuture, Listed, Log, Opened, Peers, Store, StoreError};
 use crate::upload::{Entry, Header, Record, RecordError, Timestamp, UploadKey};
 
 /// Sessions that end with the process.
@@ -84,6 +84,10 @@ impl Store for Memory {
         // The records say who is.
         Box::pin(std::future::ready(Ok(())))
     }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        None
+    }
 }
 
 struct MemoryLog {
@@ -120,6 +124,10 @@ impl Log for MemoryLog {
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn publish(&self, _: &Record, _: &[Entry]) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -11,10 +11,12 @@
 mod contract;
 mod disk;
 mod memory;
+mod peers;
 
 pub use contract::{BoxFuture, Listed, Log, Opened, Store, StoreError};
 pub use disk::Disk;
 pub use memory::Memory;
+pub use peers::{Bound, Cancel, News, Peer, Peers, Share, Told};
 
 #[cfg(test)]
 mod conformance;

@@ -42,6 +42,22 @@ impl SessionId {
         (bytes.len() == 32).then(|| Self(text.to_owned()))
     }
 
+    /// The id as another server would have made it of the same random bytes.
+    #[must_use]
+    pub fn of(&self, server_name: &str) -> Self {
+        Self(format!("{server_name}.{}", self.random()))
+    }
+
+    /// The id without the name of a server.
+    #[must_use]
+    pub fn unnamed(&self) -> Self {
+        Self(self.random().to_owned())
+    }
+
+    fn random(&self) -> &str {
+        self.0.rsplit('.').next().unwrap_or(&self.0)
+    }
+
     /// The id as the client holds it.
     #[must_use]
     pub fn expose(&self) -> &str {

@@ -258,7 +258,7 @@ async fn a_write_that_fails_fails_its_chunk_alone() {
         (ErrorKind::OutOfMemory, Refusal::Internal),
     ];
     for kind in KINDS {
-        for (error, expected) in cases {
+        for (error, expected) in cases.clone() {
             let rig = Rig::new(kind);
             let id = rig.upload(2 * CHUNK).await;
             rig.send(&id, 0, &chunk(2 * CHUNK, 0)).await.unwrap();

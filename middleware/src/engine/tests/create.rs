@@ -367,7 +367,7 @@ async fn a_create_that_fails_takes_no_place() {
         (ErrorKind::Other, Refusal::Internal),
     ];
     for kind in KINDS {
-        for (error, expected) in cases {
+        for (error, expected) in cases.clone() {
             let rig = Rig::new(kind);
             rig.faults.fail(Point::StoreCreate, error);
             let refusal = rig.create(sample::declaration(1), "").await.unwrap_err();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::blob::{Blob, Blobs, FlushFailed, Hold, Publish};
-use crate::store::{BoxFuture, Listed, Log, Opened, Store, StoreError};
+use crate::store::{BoxFuture, Listed, Log, Opened, Peers, Store, StoreError};
 use crate::upload::{Entry, FileName, Header, Record, UploadKey};
 
 /// A point that operations pass, unless it is shut.
@@ -230,6 +230,10 @@ impl Store for FaultyStore {
     fn delivered(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
         self.inner.delivered(key)
     }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        self.inner.peers()
+    }
 }
 
 struct FaultyLog {
@@ -254,6 +258,10 @@ impl Log for FaultyLog {
             failed.map_err(StoreError::Write)?;
             self.inner.flush().await
         })
+    }
+
+    fn publish(&self, record: &Record, new: &[Entry]) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.publish(record, new)
     }
 }
 

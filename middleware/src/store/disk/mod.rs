@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use delivering::Mark;
 use file::LogFile;
 
-use super::{BoxFuture, Listed, Log, Opened, Store, StoreError};
+use super::{BoxFuture, Listed, Log, Opened, Peers, Store, StoreError};
 use crate::upload::{Entry, Header, Record, UploadKey};
 use crate::volume::{Filesystem, Flush, Open, Volume};
 
@@ -161,6 +161,10 @@ impl Store for Disk {
         let mark = self.mark(key);
         Box::pin(self.volume.run(move |files| Ok(mark.remove(files)?)))
     }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        None
+    }
 }
 
 /// The uploads whose logs are in `dir`.
@@ -234,6 +238,10 @@ impl Log for DiskLog {
             self.named.store(true, Ordering::Relaxed);
             Ok(())
         })
+    }
+
+    fn publish(&self, _: &Record, _: &[Entry]) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

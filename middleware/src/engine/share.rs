@@ -1,0 +1,244 @@
+//! What servers that share their sessions have of each other's uploads: how they stand, whose they
+//! are, and that somebody wants them cancelled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::active::Active;
+use super::command::{Create, Created};
+use super::create::same_file;
+use super::steps::Steps;
+use super::{Engine, Gaps, Refusal, View};
+use crate::config::Durability as Level;
+use crate::store::{Bound, Cancel, News, Peers, Share, StoreError, Told};
+use crate::upload::{Durability, Owner, Record, UploadKey};
+
+/// The wait before a hand-off is tried again whose claim could not be asked for. It does not grow:
+/// nothing is wrong with the upload.
+pub(super) const UNREACHABLE_DELAY: Duration = Duration::from_millis(500);
+
+/// How often it is stated what the uploads of an owner take.
+const SHARE_EVERY: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Refuses what is begun while the servers cannot reach what they share.
+    pub(super) fn check_reachable(&self) -> Result<(), Refusal> {
+        match self.store.peers() {
+            Some(peers) if !peers.is_reachable() => Err(Refusal::Unreachable),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why an upload is not here: another server keeps it, or nobody does.
+    pub(super) async fn absent(&self, key: UploadKey) -> Refusal {
+        match self.find(key).await {
+            Ok(Some(told)) => Refusal::Elsewhere(told.peer),
+            Ok(None) => Refusal::NoSession,
+            Err(refusal) => refusal,
+        }
+    }
+
+    async fn find(&self, key: UploadKey) -> Result<Option<Told>, Refusal> {
+        let Some(peers) = self.store.peers() else {
+            return Ok(None);
+        };
+        let found = peers.find(key).await;
+        let found = found.map_err(|error| self.refusal(key, &error))?;
+        let deadlines = self.deadlines();
+        Ok(found.filter(|told| !deadlines.has_expired(&told.record)))
+    }
+
+    /// How an upload stands that another server keeps.
+    pub(super) async fn status_elsewhere(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
+        let told = self.find(key).await?.ok_or(Refusal::NoSession)?;
+        let view = View::new(key, &told.record, &self.deadlines(), self.clock.now());
+        Ok((view, Gaps::new(&told.record, super::status::RANGES_MAX)))
+    }
+
+    /// Has an upload given up that another server keeps.
+    pub(super) async fn cancel_elsewhere(&self, key: UploadKey) -> Result<(), Refusal> {
+        let told = self.find(key).await?.ok_or(Refusal::NoSession)?;
+        let Some(peers) = self.store.peers() else {
+            return Err(Refusal::NoSession);
+        };
+        let answer = peers.ask_to_cancel(key).await;
+        match answer.map_err(|error| self.refusal(key, &error))? {
+            Some(Cancel::Done) => Ok(()),
+            Some(Cancel::Finishing) => Err(Refusal::Finishing),
+            Some(Cancel::Completed) => Err(Refusal::Completed),
+            Some(Cancel::Unknown) => Err(Refusal::NoSession),
+            Some(Cancel::Failed) | None => Err(Refusal::NoAnswer(told.peer)),
+        }
+    }
+
+    /// The upload that an earlier request with the same idempotency key made on another server.
+    pub(super) async fn made_elsewhere(&self, create: &Create) -> Result<Option<Created>, Refusal> {
+        let Some(peers) = self.store.peers() else {
+            return Ok(None);
+        };
+        let name = create.id.unnamed().key();
+        let refused = |error: StoreError| self.refusal(create.id.key(), &error);
+        let Some(server) = peers.maker(name).await.map_err(refused)? else {
+            return Ok(None);
+        };
+        let id = create.id.of(&server);
+        let Some(told) = self.find(id.key()).await? else {
+            peers.replace_maker(name).await.map_err(refused)?;
+            return Ok(None);
+        };
+        let header = &told.record.header;
+        let same = same_file(&header.declaration, &create.declaration);
+        if !same || header.owner != create.owner {
+            return Err(Refusal::IdempotencyMismatch);
+        }
+        let view = View::new(id.key(), &told.record, &self.deadlines(), self.clock.now());
+        Ok(Some(Created { id, view }))
+    }
+
+    /// Counts what an owner's uploads take on all servers, where that is bounded.
+    pub(super) async fn share(&self, key: UploadKey, owner: &Owner) -> Result<(), Refusal> {
+        let (Some(peers), Some(bound)) = (self.store.peers(), self.bound()) else {
+            return Ok(());
+        };
+        let shared = peers.share(owner, self.share_of(owner), Some(bound)).await;
+        match shared.map_err(|error| self.refusal(key, &error))? {
+            true => Ok(()),
+            false => Err(Refusal::TooManySessions),
+        }
+    }
+
+    /// States anew what the uploads of owners take, where that has changed.
+    async fn share_changes(&self, peers: &dyn Peers) {
+        while self.bound().is_some() {
+            tokio::time::sleep(SHARE_EVERY).await;
+            for owner in self.budget.changed() {
+                let shared = peers.share(&owner, self.share_of(&owner), None).await;
+                if shared.is_err() {
+                    self.budget.note_change(&owner);
+                }
+            }
+        }
+    }
+
+    fn share_of(&self, owner: &Owner) -> Share {
+        let taken = self.budget.taken(owner);
+        Share {
+            sessions: taken.sessions as u64,
+            bytes: taken.bytes,
+            version: taken.version,
+        }
+    }
+
+    /// What one owner may take on all servers, where that is bounded.
+    pub(super) fn bound(&self) -> Option<Bound> {
+        let uploads = &self.config.uploads;
+        let bound = Bound {
+            sessions: uploads.max_sessions_per_owner as u64,
+            bytes: uploads.max_reserved_per_owner,
+        };
+        (self.store.peers().is_some() && bound != Bound::default()).then_some(bound)
+    }
+
+    /// Does what other servers ask for, and tells them what they have to be told. Never ends, where
+    /// there are any.
+    pub async fn attend(self: &Arc<Self>) {
+        if let Some(peers) = self.store.peers() {
+            tokio::join!(self.follow(peers), self.share_changes(peers));
+        }
+    }
+
+    async fn follow(self: &Arc<Self>, peers: &dyn Peers) {
+        loop {
+            match peers.news().await {
+                News::Forgotten => self.tell_all(peers).await,
+                News::Behind(keys) => {
+                    for key in keys {
+                        self.tell_again(peers, key).await;
+                    }
+                }
+                News::Cancel(key) => {
+                    let answer = self.cancel_for_another(key).await;
+                    if peers.answer(key, answer).await.is_err() {
+                        tracing::debug!(%key, "an answer to another server got lost; it asks again");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn cancel_for_another(self: &Arc<Self>, key: UploadKey) -> Cancel {
+        tracing::debug!(%key, "another server asks for an upload to be given up");
+        match self.cancel_here(key).await {
+            Ok(()) => Cancel::Done,
+            Err(Refusal::Finishing) => Cancel::Finishing,
+            Err(Refusal::Completed) => Cancel::Completed,
+            Err(Refusal::NoSession | Refusal::Elsewhere(_)) => Cancel::Unknown,
+            Err(_) => Cancel::Failed,
+        }
+    }
+
+    /// Tells of every upload of this server's, at an even pace.
+    async fn tell_all(&self, peers: &dyn Peers) {
+        self.budget.note_changes();
+        let mut steps = Steps::default();
+        let listed = self.store.list().await;
+        let Ok(listed) = listed.inspect_err(super::recover::warn_unlisted) else {
+            return;
+        };
+        tracing::info!(
+            uploads = listed.len(),
+            "telling the other servers of every upload"
+        );
+        for upload in listed {
+            let revision = self.tell_again(peers, upload.key).await;
+            steps.log(revision).await;
+        }
+    }
+
+    /// Tells of one upload, open or not; answers its revision, or 0.
+    async fn tell_again(&self, peers: &dyn Peers, key: UploadKey) -> u64 {
+        let unopened = async || match self.store.read(key).await {
+            Ok(Some(record)) => Some(record),
+            // It is gone, or was put aside.
+            _ => None,
+        };
+        match self.table.unopened(key, unopened).await {
+            Ok(Some(record)) => {
+                self.tell_of(peers, key, &record).await;
+                record.revision
+            }
+            Ok(None) => 0,
+            Err(active) => {
+                // What could not be told is told later.
+                let _ = active.tell().await;
+                0
+            }
+        }
+    }
+
+    /// Tells of an upload that was read and is not open.
+    pub(super) async fn tell_of(&self, peers: &dyn Peers, key: UploadKey, record: &Record) {
+        if self.is_to_be_proven(record) {
+            // Opening it proves it, and tells of it.
+            drop(self.active(key).await);
+            self.table.close_unused(key);
+        } else if let Err(error @ StoreError::Elsewhere(_)) = peers.tell(key, record).await {
+            self.refusal(key, &error);
+        }
+    }
+
+    /// Whether bytes of an upload may be gone that its log claims.
+    fn is_to_be_proven(&self, record: &Record) -> bool {
+        let flushes = record.header.durability == Durability::Power
+            && self.config.durability() == Level::Power;
+        flushes && record.ended.is_none() && !record.is_proven && !self.is_undecided(record)
+    }
+
+    /// Tells of an upload that was opened just now.
+    pub(super) async fn tell_opened(&self, active: &Active) -> Result<(), Refusal> {
+        match active.tell().await {
+            Ok(()) | Err(StoreError::Unavailable) => Ok(()),
+            Err(error) => Err(self.refusal(active.key, &error)),
+        }
+    }
+}
