@@ -12,11 +12,15 @@ mod contract;
 mod disk;
 mod memory;
 mod peers;
+#[cfg(feature = "redis")]
+mod redis;
 
 pub use contract::{BoxFuture, Listed, Log, Opened, Store, StoreError};
 pub use disk::Disk;
 pub use memory::Memory;
 pub use peers::{Bound, Cancel, News, Peer, Peers, Share, Told};
+#[cfg(feature = "redis")]
+pub use redis::{Redis, Settings};
 
 #[cfg(test)]
 mod conformance;
