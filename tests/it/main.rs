@@ -23,6 +23,7 @@ mod limits;
 mod machine;
 mod memory;
 mod names;
+mod nginx_harness;
 mod numbers;
 mod parallel;
 mod passthrough;

@@ -4,7 +4,7 @@
 //! ([`http`]), the real server program as a child process ([`server`]), an app of ours in
 //! this process whose handler the test writes ([`app`], [`script`]), and the same app in a
 //! process that may be killed ([`process`]). Around the server stand a real Redis ([`redis`]), a
-//! network that fails on demand ([`fault_proxy`]) and a real nginx (`nginx`). [`torture`] is a
+//! network that fails on demand ([`fault_proxy`]) and a real nginx ([`nginx`]). [`torture`] is a
 //! program of its own that breaks the server in every way its promise speaks of.
 //!
 //! 1. What is expected comes from the wire specification, never from the implementation.
@@ -20,6 +20,7 @@ pub mod data;
 pub mod fault_proxy;
 pub mod http;
 pub mod multipart;
+pub mod nginx;
 pub mod process;
 pub mod redis;
 pub mod script;
