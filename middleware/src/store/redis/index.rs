@@ -160,7 +160,7 @@ impl Redis {
             let mut command = Cmd::zrem(self.shared.keys.deadlines(), key.to_string());
             let _ = self.shared.send(&mut command).await;
         }
-        self.behind().remove(&key);
+        self.forget_told(key);
     }
 
     /// Notes when to look whether an upload is to be forgotten: not before it can have expired.

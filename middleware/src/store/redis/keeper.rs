@@ -2,7 +2,6 @@
 //! has lost what it was told.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use redis::RedisError;
@@ -27,6 +26,8 @@ const CLEAR_AFTER: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Default)]
 pub(super) struct Keeper {
     news: VecDeque<News>,
+    /// Whether to look at Redis as if it were another: it has lost what it was told.
+    looks: bool,
     cleared: Option<Instant>,
 }
 
@@ -48,7 +49,7 @@ impl Redis {
     pub(super) async fn begin(&self) -> Result<(), String> {
         let mut unfit = None;
         for _ in 0..2 {
-            let checked = self.contact(&mut unfit).await;
+            let checked = self.contact(true, &mut unfit).await;
             match (checked, unfit.take()) {
                 (_, Some(sentence)) => return Err(sentence),
                 (Ok((Beat::Taken, _)), _) => return Err(self.is_taken()),
@@ -81,7 +82,9 @@ impl Redis {
 
     async fn beat(&self, keeper: &mut Keeper) {
         let mut unfit = None;
-        let beat = self.contact(&mut unfit).await;
+        let look = !self.shared.link.is_up() || keeper.looks;
+        let beat = self.contact(look, &mut unfit).await;
+        keeper.looks &= beat.is_err();
         if let Some(sentence) = unfit {
             tracing::error!("{sentence}");
         }
@@ -89,8 +92,8 @@ impl Redis {
         match beat {
             Beat::Known => {}
             Beat::New => {
-                self.shared.generation.fetch_add(1, Ordering::AcqRel);
-                self.behind().clear();
+                self.forget_all_told();
+                keeper.looks = true;
                 keeper.news.push_back(News::Forgotten);
             }
             Beat::Taken => {
@@ -99,7 +102,7 @@ impl Redis {
                 return;
             }
         }
-        let behind: Vec<_> = self.behind().drain().collect();
+        let behind = self.behind();
         if !behind.is_empty() {
             keeper.news.push_back(News::Behind(behind));
         }
@@ -111,13 +114,13 @@ impl Redis {
         }
     }
 
-    /// Says that this server is there. After a failure it is looked again whether Redis is fit for
-    /// this, and `unfit` says why not.
+    /// Says that this server is there. Where it is to `look` whether Redis is fit for this, `unfit`
+    /// says why not.
     async fn contact(
         &self,
+        look: bool,
         unfit: &mut Option<String>,
     ) -> Result<(Beat, Vec<UploadKey>), super::link::Down> {
-        let look = !self.shared.link.is_up();
         let work = async |connection: &mut MultiplexedConnection| {
             if look {
                 check::look(&self.shared, connection, unfit).await?;

@@ -1,5 +1,3 @@
-use std::sync::{Mutex, PoisonError};
-
 use super::Redis;
 use super::index::{Update, Verdict, Whole};
 use crate::store::{BoxFuture, Log, StoreError};
@@ -10,14 +8,6 @@ pub(super) struct SharedLog {
     store: Redis,
     key: UploadKey,
     local: Box<dyn Log>,
-    told: Mutex<Option<Told>>,
-}
-
-/// The revision that was told last, and to which Redis.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Told {
-    generation: u64,
-    revision: u64,
 }
 
 /// What is to be told.
@@ -29,27 +19,13 @@ enum Telling {
 
 impl SharedLog {
     pub(super) fn new(store: Redis, key: UploadKey, local: Box<dyn Log>) -> Self {
-        Self {
-            store,
-            key,
-            local,
-            told: Mutex::default(),
-        }
+        Self { store, key, local }
     }
 
-    fn set_told(&self, told: Option<Told>) {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
-    }
-
-    fn told(&self, generation: u64) -> Option<u64> {
-        let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.filter(|told| told.generation == generation)
-            .map(|told| told.revision)
-    }
-
-    fn telling(&self, generation: u64, record: &Record, new: &[Entry]) -> Telling {
-        match self.told(generation) {
-            Some(revision) if revision == record.revision || new.is_empty() => Telling::Nothing,
+    fn telling(&self, record: &Record, new: &[Entry]) -> Telling {
+        match self.store.revision_told(self.key) {
+            Some(_) if new.is_empty() => Telling::Nothing,
+            Some(revision) if revision == record.revision => Telling::Nothing,
             Some(before) => Telling::Added(Update::new(before, record, new)),
             None => Telling::All(self.store.whole(record, &[])),
         }
@@ -95,18 +71,11 @@ impl Log for SharedLog {
     }
 
     fn publish(&self, record: &Record, new: &[Entry]) -> BoxFuture<'_, Result<(), StoreError>> {
-        let generation = self.store.generation();
-        let telling = self.telling(generation, record, new);
-        let revision = record.revision;
+        let telling = self.telling(record, new);
+        let now = self.store.telling(record.revision);
         Box::pin(async move {
             let told = self.tell(telling).await;
-            self.set_told(told.is_ok().then_some(Told {
-                generation,
-                revision,
-            }));
-            if matches!(told, Err(StoreError::Unavailable)) {
-                self.store.behind().insert(self.key);
-            }
+            self.store.note_told(self.key, now, &told);
             told
         })
     }

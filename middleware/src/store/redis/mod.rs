@@ -20,11 +20,10 @@ mod log;
 mod peers;
 mod record;
 mod scripts;
+mod told;
 
-use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use identity::Identity;
@@ -33,6 +32,7 @@ use keys::Keys;
 use link::Link;
 use log::SharedLog;
 use scripts::Scripts;
+use told::Tellings;
 
 use super::{BoxFuture, Listed, Opened, Peer, Peers, Store, StoreError};
 use crate::upload::{Header, Record, UploadKey};
@@ -73,10 +73,7 @@ struct Shared {
     secret_print: String,
     /// How long Redis keeps what nobody asks for.
     keep: Duration,
-    /// Grows whenever Redis turns out to have lost what it was told.
-    generation: AtomicU64,
-    /// Uploads that have changed since they were told of.
-    behind: Mutex<HashSet<UploadKey>>,
+    tellings: Tellings,
     keeper: tokio::sync::Mutex<Keeper>,
 }
 
@@ -108,8 +105,7 @@ impl Redis {
             me,
             secret_print: settings.secret_print.clone(),
             keep: settings.keep,
-            generation: AtomicU64::new(0),
-            behind: Mutex::default(),
+            tellings: Tellings::default(),
             keeper: tokio::sync::Mutex::default(),
         };
         let this = Self {
@@ -132,16 +128,6 @@ impl Redis {
         self.shared.link.trips()
     }
 
-    fn generation(&self) -> u64 {
-        self.shared.generation.load(Ordering::Acquire)
-    }
-
-    fn behind(&self) -> MutexGuard<'_, HashSet<UploadKey>> {
-        // No code that holds the lock can leave a half-made change behind.
-        let behind = self.shared.behind.lock();
-        behind.unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// For how long Redis keeps what it is told, in milliseconds.
     fn time_to_live(&self) -> u64 {
         let keep = self.shared.keep + GRACE;
@@ -154,10 +140,12 @@ impl Redis {
         }
         self.local.create(key, Arc::clone(&header)).await?;
         self.note_deadline(key).await;
-        let told = self.register(key, &Record::new(header), &[]).await;
-        if told.is_err()
-            && let Err(error) = self.local.remove(key).await
-        {
+        let record = Record::new(header);
+        let now = self.telling(record.revision);
+        let told = self.register(key, &record, &[]).await;
+        if told.is_ok() {
+            self.note_told(key, now, &told);
+        } else if let Err(error) = self.local.remove(key).await {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(%key, error, "what was begun of an upload stays until it expires");
         }

@@ -3,9 +3,10 @@ use std::time::{Duration, Instant};
 use redis::Cmd;
 
 use super::Redis;
-use super::index::unavailable;
+use super::index::{Whole, unavailable};
 use super::record::{self, Held};
-use crate::store::{Bound, BoxFuture, Cancel, News, Peers, Share, StoreError, Told};
+use super::told::Told;
+use crate::store::{self, Bound, BoxFuture, Cancel, News, Peers, Share, StoreError};
 use crate::upload::{Owner, Record, UploadKey};
 
 /// How long somebody waits for what another server is asked, and how often they look.
@@ -23,17 +24,15 @@ const ANSWERS: [(&str, Cancel); 5] = [
 ];
 
 impl Redis {
-    async fn told_by_another(&self, key: UploadKey) -> Result<Option<Told>, StoreError> {
+    async fn told_by_another(&self, key: UploadKey) -> Result<Option<store::Told>, StoreError> {
         let held = self.held(key).await?;
         let held = held.filter(|held| held.peer.name != self.name());
-        Ok(held.map(|Held { record, peer }| Told { record, peer }))
+        Ok(held.map(|Held { record, peer }| store::Told { record, peer }))
     }
 
-    async fn tell_of(&self, key: UploadKey, whole: super::index::Whole) -> Result<(), StoreError> {
+    async fn tell_of(&self, key: UploadKey, now: Told, whole: Whole) -> Result<(), StoreError> {
         let told = self.register_whole(key, &whole).await;
-        if matches!(told, Err(StoreError::Unavailable)) {
-            self.behind().insert(key);
-        }
+        self.note_told(key, now, &told);
         told
     }
 
@@ -121,13 +120,17 @@ impl Peers for Redis {
         self.shared.link.is_usable()
     }
 
-    fn find(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Told>, StoreError>> {
+    fn find(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<store::Told>, StoreError>> {
         Box::pin(self.told_by_another(key))
     }
 
     fn tell(&self, key: UploadKey, record: &Record) -> BoxFuture<'_, Result<(), StoreError>> {
+        if self.revision_told(key) == Some(record.revision) {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        let now = self.telling(record.revision);
         let whole = self.whole(record, record::unproven(record));
-        Box::pin(self.tell_of(key, whole))
+        Box::pin(self.tell_of(key, now, whole))
     }
 
     fn ask_to_cancel(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Cancel>, StoreError>> {
