@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
+use steadfast_tests::accept::Acceptor;
 use steadfast_tests::http::{Connection, Request, Response};
 use steadfast_tests::nginx::Nginx;
 use steadfast_tests::server::free_address;
@@ -27,12 +27,11 @@ struct Tiny {
     name: String,
     addr: SocketAddr,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    acceptor: Option<Acceptor>,
 }
 
 #[derive(Default)]
 struct Shared {
-    closing: AtomicBool,
     /// Closes the connection when it has read the request, without an answer.
     mute: AtomicBool,
     /// Requests read.
@@ -47,42 +46,26 @@ impl Tiny {
             name: name.to_owned(),
             addr: free_address(),
             shared: Arc::default(),
-            thread: None,
+            acceptor: None,
         };
         tiny.listen();
         tiny
     }
 
     fn listen(&mut self) {
-        let listener = TcpListener::bind(self.addr).expect("a port");
         let (name, shared) = (self.name.clone(), Arc::clone(&self.shared));
-        self.thread = Some(std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if shared.closing.swap(false, Ordering::SeqCst) {
-                    break;
-                }
-                let _ = serve(&stream, &name, &shared);
-            }
+        self.acceptor = Some(Acceptor::start(self.addr, move |stream| {
+            let _ = serve(&stream, &name, &shared);
         }));
     }
 
     /// Nobody listens there any more.
     fn stop(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            self.shared.closing.store(true, Ordering::SeqCst);
-            TcpStream::connect(self.addr).expect("it listens");
-            thread.join().expect("it ends");
-        }
+        drop(self.acceptor.take());
     }
 
     fn seen(&self) -> usize {
         self.shared.seen.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Tiny {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -304,9 +287,7 @@ fn without_names_every_request_goes_round() {
     for request in [create(), chunk("a"), status("0")] {
         assert_eq!(answering(&nginx, &request), all);
     }
-    assert!(
-        nginx.logs().contains("GET /upload/status?"),
-        "{}",
-        nginx.logs()
-    );
+    until("it has written what it did", SOON, || {
+        nginx.logs().contains("GET /upload/status?")
+    });
 }

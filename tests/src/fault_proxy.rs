@@ -10,12 +10,12 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::accept::Acceptor;
 use crate::server::free_address;
 
 /// How long a server may take to notice that its connection was cut.
@@ -50,12 +50,6 @@ pub struct FaultProxy {
     addr: SocketAddr,
     hub: Arc<Hub>,
     acceptor: Mutex<Option<Acceptor>>,
-}
-
-#[derive(Debug)]
-struct Acceptor {
-    thread: JoinHandle<()>,
-    closing: Arc<AtomicBool>,
 }
 
 /// What all connections share.
@@ -98,12 +92,10 @@ impl FaultProxy {
     /// Stands before `target` and passes.
     ///
     /// # Panics
-    /// When no port is free.
+    /// When its port is taken.
     #[must_use]
     pub fn before(target: SocketAddr) -> Self {
-        let mut listeners = (0..20).map(|_| TcpListener::bind(free_address()));
-        let listener = listeners.find_map(Result::ok).expect("a free port");
-        let addr = listener.local_addr().expect("an address");
+        let addr = free_address();
         let state = State {
             behaviour: Behaviour::Pass,
             links: HashMap::new(),
@@ -116,7 +108,7 @@ impl FaultProxy {
             turns: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
         });
-        let acceptor = Acceptor::start(listener, &hub);
+        let acceptor = hub.accept(addr);
         Self {
             addr,
             hub,
@@ -140,13 +132,10 @@ impl FaultProxy {
         self.hub.changed.notify_all();
         let mut acceptor = self.acceptor();
         if refuse {
-            if let Some(acceptor) = acceptor.take() {
-                acceptor.stop(self.addr);
-            }
+            drop(acceptor.take());
             self.sever();
         } else if acceptor.is_none() {
-            let listener = TcpListener::bind(self.addr).expect("the port is free again");
-            *acceptor = Some(Acceptor::start(listener, &self.hub));
+            *acceptor = Some(self.hub.accept(self.addr));
         }
     }
 
@@ -198,48 +187,30 @@ impl FaultProxy {
 
 impl Drop for FaultProxy {
     fn drop(&mut self) {
-        if let Some(acceptor) = self.acceptor().take() {
-            acceptor.stop(self.addr);
-        }
+        drop(self.acceptor().take());
         self.sever();
-    }
-}
-
-impl Acceptor {
-    fn start(listener: TcpListener, hub: &Arc<Hub>) -> Self {
-        let closing = Arc::new(AtomicBool::new(false));
-        let (hub, told) = (Arc::clone(hub), Arc::clone(&closing));
-        let thread = std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if told.load(Ordering::SeqCst) {
-                    break;
-                }
-                let id = hub.accepted.fetch_add(1, Ordering::SeqCst);
-                let link = Arc::new(Link::new(client));
-                hub.state().links.insert(id, Arc::clone(&link));
-                let hub = Arc::clone(&hub);
-                std::thread::spawn(move || {
-                    // However it ends, the connection is closed: that is all there is to say.
-                    let _ = hub.serve(&link);
-                    link.close();
-                    hub.state().links.remove(&id);
-                });
-            }
-        });
-        Self { thread, closing }
-    }
-
-    /// Stops listening; connections that were not accepted yet are reset.
-    fn stop(self, addr: SocketAddr) {
-        self.closing.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(addr);
-        let _ = self.thread.join();
     }
 }
 
 impl Hub {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accept(self: &Arc<Self>, addr: SocketAddr) -> Acceptor {
+        let hub = Arc::clone(self);
+        Acceptor::start(addr, move |client| {
+            let id = hub.accepted.fetch_add(1, Ordering::SeqCst);
+            let link = Arc::new(Link::new(client));
+            hub.state().links.insert(id, Arc::clone(&link));
+            let hub = Arc::clone(&hub);
+            std::thread::spawn(move || {
+                // However it ends, the connection is closed: that is all there is to say.
+                let _ = hub.serve(&link);
+                link.close();
+                hub.state().links.remove(&id);
+            });
+        })
     }
 
     /// Forwards in both directions until one side ends.
@@ -392,6 +363,11 @@ impl Link {
 
 /// What has arrived; nothing at the end.
 fn read<'b>(mut from: &TcpStream, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
-    let count = from.read(buffer)?;
-    Ok(&buffer[..count])
+    loop {
+        match from.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+            Ok(count) => return Ok(&buffer[..count]),
+        }
+    }
 }

@@ -13,6 +13,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod accept;
 pub mod app;
 pub mod child;
 pub mod config;

@@ -304,7 +304,8 @@ pub fn build(package: &str, program: &str) -> PathBuf {
 #[must_use]
 pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = u16::try_from(std::process::id() % 9_000).expect("below 9000");
+    // Processes that start one after the other begin far from each other.
+    let base = u16::try_from(std::process::id() % 9_000 * 613 % 9_000).expect("below 9000");
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = 12_000 + (base + step % 9_000) % 18_000;

@@ -86,7 +86,7 @@ impl Redis {
                         dir,
                     };
                 }
-                Err(logs) if logs.to_lowercase().contains("in use") => {}
+                Err(logs) if is_taken(&logs) => {}
                 Err(logs) => panic!("redis-server did not start: {logs}"),
             }
         }
@@ -160,8 +160,14 @@ impl Redis {
     /// When it does not come up.
     pub fn restart(&mut self) {
         self.process.kill9();
-        self.process = launch(self.dir.path(), &self.address, &self.extra)
-            .unwrap_or_else(|logs| panic!("no restart: {logs}"));
+        // Somebody may be trying whether the port is free.
+        self.process = wait::eventually("the port is free again", SOON, || {
+            match launch(self.dir.path(), &self.address, &self.extra) {
+                Ok(process) => Some(process),
+                Err(logs) if is_taken(&logs) => None,
+                Err(logs) => panic!("no restart: {logs}"),
+            }
+        });
     }
 
     /// Lets it stand still: the kernel accepts for it, nothing is answered.
@@ -235,6 +241,11 @@ impl Redis {
         let at = self.extra.iter().position(|word| word == "--requirepass")?;
         self.extra.get(at + 1).map(String::as_str)
     }
+}
+
+/// Whether it ended because another process has its port.
+fn is_taken(logs: &str) -> bool {
+    logs.to_lowercase().contains("in use")
 }
 
 fn socket(dir: &Path) -> PathBuf {
