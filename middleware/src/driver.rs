@@ -107,8 +107,7 @@ impl Driver {
     }
 
     fn dialects(&self) -> String {
-        let config = &self.shared.config;
-        if config.dialects.chunked && config.uploads.chunked_uploads_enabled {
+        if self.shared.config.speaks_chunked() {
             "chunked (POST and PUT /upload/chunked, GET /upload/status)".to_owned()
         } else {
             "none".to_owned()

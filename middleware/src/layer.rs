@@ -16,6 +16,7 @@ use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::handoff::Template;
+use crate::health::Health;
 use crate::hooks::{Finished, Hooks};
 use crate::service::Steadfast;
 use crate::store::{self, Disk, Memory, Peers as _, Store};
@@ -134,6 +135,13 @@ impl SteadfastLayer {
     {
         self.shared.hooks.set_on_handoff(Arc::new(hook));
         self
+    }
+
+    /// Tells whether uploads can be taken, for whoever watches the app.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let (config, engine) = (&self.shared.config, &self.shared.engine);
+        Health::new(Arc::clone(config), Arc::clone(engine))
     }
 }
 

@@ -17,6 +17,7 @@ mod foreign_app;
 mod handoff;
 mod handoff_damage;
 mod handoff_request;
+mod health;
 mod idempotency;
 mod kill;
 mod limits;

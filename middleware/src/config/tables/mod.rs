@@ -76,6 +76,12 @@ impl UploadConfig {
         self.sessions.store != SessionStore::Memory && self.uploads.resumable_uploads_enabled
     }
 
+    /// Whether the chunked dialect is spoken.
+    #[must_use]
+    pub fn speaks_chunked(&self) -> bool {
+        self.dialects.chunked && self.uploads.chunked_uploads_enabled
+    }
+
     /// What acknowledgements of new uploads survive; those of sessions in memory no power cut,
     /// whatever was asked for.
     #[must_use]
