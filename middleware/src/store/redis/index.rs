@@ -201,7 +201,6 @@ impl Shared {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn unavailable(_: Down) -> StoreError {
     StoreError::Unavailable
 }

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,6 @@ pub(super) struct Link {
     /// Shut for good: this server has been replaced.
     is_shut: AtomicBool,
     tried: Mutex<Instant>,
-    /// Round trips so far.
-    trips: AtomicU64,
 }
 
 impl Link {
@@ -55,7 +53,6 @@ impl Link {
             is_up: AtomicBool::new(false),
             is_shut: AtomicBool::new(false),
             tried: Mutex::new(Instant::now()),
-            trips: AtomicU64::new(0),
         })
     }
 
@@ -78,11 +75,6 @@ impl Link {
 
     pub(super) fn is_shut(&self) -> bool {
         self.is_shut.load(Ordering::Acquire)
-    }
-
-    /// Round trips so far.
-    pub(super) fn trips(&self) -> u64 {
-        self.trips.load(Ordering::Relaxed)
     }
 
     /// Runs a script, unless Redis is known to be unusable.
@@ -127,7 +119,6 @@ impl Link {
         &self,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, Down> {
-        self.trips.fetch_add(1, Ordering::Relaxed);
         let whole = async {
             let mut connection = self.connected().await?;
             work(&mut connection).await

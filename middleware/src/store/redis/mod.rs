@@ -122,12 +122,6 @@ impl Redis {
         &self.shared.me.name
     }
 
-    /// Round trips to Redis so far.
-    #[must_use]
-    pub fn round_trips(&self) -> u64 {
-        self.shared.link.trips()
-    }
-
     /// For how long Redis keeps what it is told, in milliseconds.
     fn time_to_live(&self) -> u64 {
         let keep = self.shared.keep + GRACE;
