@@ -124,6 +124,7 @@ impl Redis {
         let work = async |connection: &mut MultiplexedConnection| {
             if look {
                 check::look(&self.shared, connection, unfit).await?;
+                self.shared.scripts.load(connection).await?;
             }
             self.say(connection).await
         };

@@ -1,4 +1,5 @@
-use redis::Script;
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, Script};
 
 /// One script for every verb.
 pub(super) struct Scripts {
@@ -24,5 +25,28 @@ impl Default for Scripts {
             maker: Script::new(include_str!("scripts/maker.lua")),
             beat: Script::new(include_str!("scripts/beat.lua")),
         }
+    }
+}
+
+impl Scripts {
+    /// Gives Redis all of them, so that nobody who runs one has to.
+    pub(super) async fn load(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), RedisError> {
+        let all = [
+            &self.register,
+            &self.update,
+            &self.claim,
+            &self.find,
+            &self.remove,
+            &self.share,
+            &self.maker,
+            &self.beat,
+        ];
+        for script in all {
+            script.load_async(connection).await?;
+        }
+        Ok(())
     }
 }
