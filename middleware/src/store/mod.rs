@@ -15,12 +15,12 @@ mod peers;
 #[cfg(feature = "redis")]
 mod redis;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{Redis, Settings};
 pub use contract::{BoxFuture, Listed, Log, Opened, Store, StoreError};
 pub use disk::Disk;
 pub use memory::Memory;
 pub use peers::{Bound, Cancel, News, Peer, Peers, Share, Told};
-#[cfg(feature = "redis")]
-pub use redis::{Redis, Settings};
 
 #[cfg(test)]
 mod conformance;
