@@ -71,9 +71,16 @@ async fn warn_of_secrets(
     names.sadd(shared.keys.servers(), &shared.me.name).ignore();
     names.smembers(shared.keys.servers());
     let (names,): (Vec<String>,) = names.query_async(connection).await?;
-    for name in names.iter().filter(|name| **name != shared.me.name) {
-        let server = redis::Cmd::hmget(shared.keys.server(name), &["secret", "seen"]);
-        let (print, seen): (Option<String>, Option<i64>) = server.query_async(connection).await?;
+    let others: Vec<_> = names
+        .iter()
+        .filter(|name| **name != shared.me.name)
+        .collect();
+    let mut servers = redis::pipe();
+    for name in &others {
+        servers.hmget(shared.keys.server(name), &["secret", "seen"]);
+    }
+    let servers: Vec<(Option<String>, Option<i64>)> = servers.query_async(connection).await?;
+    for (name, (print, seen)) in others.into_iter().zip(servers) {
         let there = seen.is_some_and(|seen| now - seen < GONE_AFTER);
         if there && print.is_some_and(|print| print != shared.secret_print) {
             tracing::warn!(

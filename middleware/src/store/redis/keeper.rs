@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use redis::RedisError;
 use redis::aio::MultiplexedConnection;
 
+use super::link::{COMMAND_TIMEOUT, LOOK_TIMEOUT};
+use super::scripts::Scripts;
 use super::{Redis, check};
 use crate::store::{News, StoreError};
 use crate::upload::{Timestamp, UploadKey};
@@ -124,11 +126,12 @@ impl Redis {
         let work = async |connection: &mut MultiplexedConnection| {
             if look {
                 check::look(&self.shared, connection, unfit).await?;
-                self.shared.scripts.load(connection).await?;
+                Scripts::load(connection).await?;
             }
             self.say(connection).await
         };
-        self.shared.link.probe(work).await
+        let timeout = if look { LOOK_TIMEOUT } else { COMMAND_TIMEOUT };
+        self.shared.link.probe(timeout, work).await
     }
 
     async fn say(

@@ -9,8 +9,10 @@ use redis::{
     ScriptInvocation,
 };
 
-/// A command that has not answered after this time has failed. A first one has to connect as well.
-const COMMAND_TIMEOUT: Duration = Duration::from_millis(500);
+/// A command that has not answered after this time has failed.
+pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_millis(500);
+/// The same for a first look at Redis, which connects and asks several things in a row.
+pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a request may try again what has failed, where nobody else does.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -83,23 +85,26 @@ impl Link {
         script: &ScriptInvocation<'_>,
     ) -> Result<T, Down> {
         self.enter()?;
-        self.attempt(async |c| script.invoke_async(c).await).await
+        self.attempt(COMMAND_TIMEOUT, async |c| script.invoke_async(c).await)
+            .await
     }
 
     /// Sends commands in one round trip, unless Redis is known to be unusable.
     pub(super) async fn send<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Down> {
         self.enter()?;
-        self.attempt(async |c| commands.query_async(c).await).await
+        self.attempt(COMMAND_TIMEOUT, async |c| commands.query_async(c).await)
+            .await
     }
 
     /// The same whether Redis is known to be unusable or not: this is how it is found out.
     pub(super) async fn probe<T>(
         &self,
+        timeout: Duration,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, Down> {
         match self.is_shut() {
             true => Err(Down),
-            false => self.attempt(work).await,
+            false => self.attempt(timeout, work).await,
         }
     }
 
@@ -117,13 +122,14 @@ impl Link {
 
     async fn attempt<T>(
         &self,
+        timeout: Duration,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, Down> {
         let whole = async {
             let mut connection = self.connected().await?;
             work(&mut connection).await
         };
-        let result = tokio::time::timeout(COMMAND_TIMEOUT, whole).await;
+        let result = tokio::time::timeout(timeout, whole).await;
         *lock(&self.tried) = Instant::now();
         match result {
             Ok(Ok(answer)) => {

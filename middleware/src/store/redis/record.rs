@@ -31,7 +31,7 @@ const STATES: [State; 7] = [
 /// Every field of an upload.
 pub(super) fn all(record: &Record, url: Option<&str>) -> Fields {
     let mut fields = progress(record);
-    fields.push(("header", json(&*record.header)));
+    fields.push(("header", json(&told(&record.header))));
     fields.extend(url.map(|url| ("url", url.as_bytes().to_vec())));
     fields.extend(
         outcome(record)
@@ -39,6 +39,13 @@ pub(super) fn all(record: &Record, url: Option<&str>) -> Fields {
             .filter(|(_, value)| !value.is_empty()),
     );
     fields
+}
+
+/// A header without what only the hand-off needs, which may be somebody's credentials.
+fn told(header: &Header) -> Header {
+    let mut header = header.clone();
+    header.declaration.headers.clear();
+    header
 }
 
 /// The fields that `new` entries have changed.

@@ -1,52 +1,41 @@
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
 
-/// One script for every verb.
-pub(super) struct Scripts {
-    pub(super) register: Script,
-    pub(super) update: Script,
-    pub(super) claim: Script,
-    pub(super) find: Script,
-    pub(super) remove: Script,
-    pub(super) share: Script,
-    pub(super) maker: Script,
-    pub(super) beat: Script,
+macro_rules! scripts {
+    ($($name:ident)*) => {
+        /// One script for every verb.
+        pub(super) struct Scripts {
+            $(pub(super) $name: Script,)*
+        }
+
+        impl Default for Scripts {
+            fn default() -> Self {
+                Self {
+                    $($name: Script::new(text(stringify!($name))),)*
+                }
+            }
+        }
+
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+
+        fn text(name: &str) -> &'static str {
+            match name {
+                $(stringify!($name) => include_str!(concat!("scripts/", stringify!($name), ".lua")),)*
+                _ => "",
+            }
+        }
+    };
 }
 
-impl Default for Scripts {
-    fn default() -> Self {
-        Self {
-            register: Script::new(include_str!("scripts/register.lua")),
-            update: Script::new(include_str!("scripts/update.lua")),
-            claim: Script::new(include_str!("scripts/claim.lua")),
-            find: Script::new(include_str!("scripts/find.lua")),
-            remove: Script::new(include_str!("scripts/remove.lua")),
-            share: Script::new(include_str!("scripts/share.lua")),
-            maker: Script::new(include_str!("scripts/maker.lua")),
-            beat: Script::new(include_str!("scripts/beat.lua")),
-        }
-    }
-}
+scripts! { register update claim find remove share maker beat }
 
 impl Scripts {
     /// Gives Redis all of them, so that nobody who runs one has to.
-    pub(super) async fn load(
-        &self,
-        connection: &mut MultiplexedConnection,
-    ) -> Result<(), RedisError> {
-        let all = [
-            &self.register,
-            &self.update,
-            &self.claim,
-            &self.find,
-            &self.remove,
-            &self.share,
-            &self.maker,
-            &self.beat,
-        ];
-        for script in all {
-            script.load_async(connection).await?;
+    pub(super) async fn load(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let mut load = redis::pipe();
+        for name in NAMES {
+            load.cmd("SCRIPT").arg("LOAD").arg(text(name)).ignore();
         }
-        Ok(())
+        load.query_async(connection).await
     }
 }

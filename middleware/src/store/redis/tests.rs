@@ -1,12 +1,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::keys::Keys;
 use super::record::{self, Held};
 use crate::upload::tests::sample::{answer, header, key};
-use crate::upload::{Entry, Failure, Owner, Record, Timestamp};
+use crate::upload::{Entry, Failure, Header, Owner, Record, Timestamp};
 
 /// What Redis would hold of a record that was told whole.
 fn fields(record: &Record) -> Vec<(String, Vec<u8>)> {
@@ -230,6 +232,23 @@ fn an_answer_that_came_after_a_failure_is_told_without_it() {
     let (fields, bits) = changed(&before, &after, &[begun, ended]);
     let read = record::read(&fields, &bits).unwrap().record;
     assert_eq!(essence(&read), essence(&after));
+}
+
+#[test]
+fn forwarded_headers_are_not_told() {
+    let mut header = Header::clone(&header(30));
+    header.declaration.headers = vec![("authorization".to_owned(), "Bearer abc".to_owned())];
+    let told = fields(&Record::new(Arc::new(header)));
+    let text = format!(
+        "{:?}",
+        told.iter()
+            .map(|(_, value)| String::from_utf8_lossy(value))
+            .collect::<Vec<_>>()
+    );
+    assert!(
+        text.contains("data.bin") && !text.contains("Bearer"),
+        "{text}"
+    );
 }
 
 #[test]
