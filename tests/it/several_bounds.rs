@@ -6,7 +6,7 @@ use steadfast_tests::http::{Response, together};
 use steadfast_tests::upload::{Client, Session};
 use steadfast_tests::wait;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, NAMES};
 
 /// Room that is given back is known everywhere within this time.
 const GIVEN_BACK: std::time::Duration = std::time::Duration::from_secs(5);
@@ -107,6 +107,15 @@ fn never_more_at_once() {
     all_refuse(&fleet, 10);
 }
 
+/// What a server has stated of the only owner: its fence, a version, sessions, and more.
+fn stated(fleet: &Fleet, server: usize) -> Vec<String> {
+    let owners = fleet.redis.command(&["KEYS", "steadfast:owner:*"]).texts();
+    assert_eq!(owners.len(), 1, "{owners:?}");
+    let stated = fleet.redis.command(&["HGET", &owners[0], NAMES[server]]);
+    let text = stated.text().unwrap();
+    text.split(' ').map(str::to_owned).collect()
+}
+
 #[test]
 fn a_restart_gives_no_room() {
     let extra = "[uploads]\nmax_sessions_per_owner = 40";
@@ -120,10 +129,14 @@ fn a_restart_gives_no_room() {
     all_refuse(&fleet, 10);
     fleet.servers[0].kill9();
     let _ = ask(fleet.client(1), 10).refused(429, "too_many_sessions");
+    let before = stated(&fleet, 0);
     fleet.servers[0].restart();
-    for _ in 0..3 {
-        all_refuse(&fleet, 10);
-    }
+    // It counts what it has, and then says so.
+    wait::until("it has counted", GIVEN_BACK, || {
+        let now = stated(&fleet, 0);
+        now[0] != before[0] && now[2] == "20"
+    });
+    all_refuse(&fleet, 10);
     for session in &sessions {
         assert_eq!(fleet.status(session)["state"], "receiving");
     }
