@@ -2,6 +2,7 @@
 
 use steadfast_tests::config::{CHUNK, Config};
 use steadfast_tests::data;
+use steadfast_tests::fault_proxy::{Behaviour, FaultProxy};
 use steadfast_tests::http::Request;
 use steadfast_tests::redis::Redis;
 use steadfast_tests::server::Server;
@@ -131,31 +132,30 @@ fn a_format_of_another_program_is_refused() {
 }
 
 #[test]
-fn a_format_that_appears_later_is_not_written_over() {
-    let test = "a_format_that_appears_later_is_not_written_over";
-    let Some(mut redis) = fleet::redis(test, &[]) else {
+fn a_format_that_is_found_later_is_not_written_over() {
+    let test = "a_format_that_is_found_later_is_not_written_over";
+    let Some(redis) = fleet::redis(test, &[]) else {
         return;
     };
-    redis.kill9();
-    let server = Server::with(&with(&redis, "node-1"));
-    redis.restart();
-    // Whoever is first has the prefix.
-    let _ = redis.command(&["FLUSHALL"]);
+    let proxy = FaultProxy::before(redis.addr());
+    proxy.set(Behaviour::Refuse);
+    let url = redis.url_through(proxy.addr());
+    let server = Server::with(&fleet::config(&url, "node-1", ""));
     let _ = redis.command(&["SET", "steadfast:format", "x"]);
-    if redis.command(&["GET", "steadfast:format"]).text().unwrap() != "x" {
-        return;
-    }
-    let create = || {
-        let client = server.client();
-        client.create_request("no.bin", 10).send(server.addr())
-    };
-    wait::until("it is refused or taken up", SOON, || {
-        server.logs().contains("another program or version") || create().status == 201
+    proxy.set(Behaviour::Pass);
+    let said = "below sessions.redis_prefix belongs to another program or version";
+    wait::until("it says why", SOON, || server.logs().contains(said));
+    let create = server.client().create_request("no.bin", 10);
+    let _ = create.send(server.addr()).refused(503, "store_unavailable");
+    assert_eq!(redis.command(&["DBSIZE"]).integer(), Some(1), "untouched");
+    let looked = proxy.turns();
+    wait::until("it looks again", SOON, || proxy.turns() > looked + 6);
+    assert_eq!(server.logs().matches(said).count(), 1, "it is said once");
+    // An operator who has cleared that need not start it again.
+    let _ = redis.command(&["DEL", "steadfast:format"]);
+    wait::until("it goes on", SOON, || {
+        create.send(server.addr()).status == 201
     });
-    assert_eq!(
-        redis.command(&["GET", "steadfast:format"]).text().unwrap(),
-        "x"
-    );
 }
 
 #[test]
