@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod behind_nginx;
 mod bulk;
 mod cancel;
 mod chunk;
@@ -12,6 +13,7 @@ mod duplicates;
 mod early;
 mod errors;
 mod expiry;
+mod fleet;
 mod foreign;
 mod foreign_app;
 mod handoff;
@@ -39,6 +41,13 @@ mod restart_damage;
 mod restart_handoff;
 mod rust_text;
 mod seed;
+mod several;
+mod several_bounds;
+mod several_cancel;
+mod several_copies;
+mod several_links;
+mod several_start;
+mod several_status;
 mod signature;
 mod sizes;
 mod slow_disk;

@@ -200,11 +200,11 @@ impl Peers for CutOff {
         unavailable()
     }
 
-    fn maker(&self, _: UploadKey) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
-        unavailable()
-    }
-
-    fn replace_maker(&self, _: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn maker<'a>(
+        &'a self,
+        _: UploadKey,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
         unavailable()
     }
 

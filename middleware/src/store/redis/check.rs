@@ -37,6 +37,11 @@ pub(super) async fn look(
     let [info, time, format, named] = replies.as_slice() else {
         return Err(refused("it answers something else"));
     };
+    // A cluster has no answer to what follows but that it is one.
+    if let Some(sentence) = of_server(info) {
+        *unfit = Some(sentence);
+        return Err(refused("it is not fit for sessions"));
+    }
     for reply in [time, format, named] {
         if let Value::ServerError(error) = reply
             && error.code() != "WRONGTYPE"
@@ -50,9 +55,7 @@ pub(super) async fn look(
         Some(seconds)
     };
     let distance = seconds(time).map_or(0, |theirs| theirs - now);
-    let verdict = of_server(info)
-        .or_else(|| of_prefix(shared, format))
-        .or_else(|| of_name(shared, named, now + distance));
+    let verdict = of_prefix(shared, format).or_else(|| of_name(shared, named, now + distance));
     if let Some(sentence) = verdict {
         *unfit = Some(sentence);
         return Err(refused("it is not fit for sessions"));

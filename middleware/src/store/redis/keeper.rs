@@ -31,6 +31,8 @@ pub(super) struct Keeper {
     /// Whether to look at Redis as if it were another: it has lost what it was told.
     looks: bool,
     cleared: Option<Instant>,
+    /// Why Redis is not fit for this, as it was said last.
+    unfit: Option<String>,
 }
 
 /// What a beat is answered.
@@ -87,10 +89,14 @@ impl Redis {
         let look = !self.shared.link.is_up() || keeper.looks;
         let beat = self.contact(look, &mut unfit).await;
         keeper.looks &= beat.is_err();
-        if let Some(sentence) = unfit {
+        if let Some(sentence) = unfit
+            && keeper.unfit.as_ref() != Some(&sentence)
+        {
             tracing::error!("{sentence}");
+            keeper.unfit = Some(sentence);
         }
         let Ok((beat, wishes)) = beat else { return };
+        keeper.unfit = None;
         match beat {
             Beat::Known => {}
             Beat::New => {

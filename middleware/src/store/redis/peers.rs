@@ -1,7 +1,5 @@
 use std::time::{Duration, Instant};
 
-use redis::Cmd;
-
 use super::Redis;
 use super::index::{Whole, unavailable};
 use super::record::{self, Held};
@@ -78,22 +76,18 @@ impl Redis {
         shared.link.send(&commands).await.map_err(unavailable)
     }
 
-    async fn find_maker(&self, name: UploadKey) -> Result<Option<String>, StoreError> {
+    async fn find_maker(
+        &self,
+        name: UploadKey,
+        gone: Option<&str>,
+    ) -> Result<Option<String>, StoreError> {
         let mut call = self.shared.scripts.maker.prepare_invoke();
         call.key(self.shared.keys.maker(name));
         call.arg(self.name()).arg(self.time_to_live());
+        call.arg(gone.unwrap_or_default());
         let found: Result<(String,), _> = self.shared.link.run(&call).await;
         let (maker,) = found.map_err(unavailable)?;
         Ok(Some(maker).filter(|maker| maker != self.name()))
-    }
-
-    async fn set_maker(&self, name: UploadKey) -> Result<(), StoreError> {
-        let maker = self.shared.keys.maker(name);
-        let mut commands = redis::pipe();
-        commands
-            .add_command(Cmd::pset_ex(maker, self.name(), self.time_to_live()))
-            .ignore();
-        self.shared.link.send(&commands).await.map_err(unavailable)
     }
 
     async fn state_share(
@@ -141,12 +135,12 @@ impl Peers for Redis {
         Box::pin(self.answer_wish(key, answer))
     }
 
-    fn maker(&self, name: UploadKey) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
-        Box::pin(self.find_maker(name))
-    }
-
-    fn replace_maker(&self, name: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.set_maker(name))
+    fn maker<'a>(
+        &'a self,
+        name: UploadKey,
+        gone: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        Box::pin(self.find_maker(name, gone))
     }
 
     fn share(

@@ -2,7 +2,7 @@
 --
 -- KEYS: upload, chunks
 -- ARGV: fence, server, revision, time to live (ms), chunks, then field, value, ...
-local at = redis.call('HMGET', KEYS[1], 'fence', 'server', 'revision', 'url')
+local at = redis.call('HMGET', KEYS[1], 'fence', 'server', 'revision', 'url', 'state')
 if at[1] then
   local fence, mine = tonumber(at[1]), tonumber(ARGV[1])
   if fence > mine or (fence == mine and at[2] ~= ARGV[2]) then
@@ -11,6 +11,15 @@ if at[1] then
   -- Something newer was told meanwhile.
   if fence == mine and tonumber(at[3]) > tonumber(ARGV[3]) then
     return {'ok'}
+  end
+  -- The other hands it over already, or has: a log that was copied before knows nothing of that.
+  -- The same directory under another name does.
+  if at[2] ~= ARGV[2] and at[5] ~= 'receiving' then
+    for field = 6, #ARGV, 2 do
+      if ARGV[field] == 'state' and ARGV[field + 1] == 'receiving' then
+        return {'elsewhere', at[2], at[4] or ''}
+      end
+    end
   end
 end
 redis.call('DEL', KEYS[1], KEYS[2])
