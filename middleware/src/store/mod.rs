@@ -10,6 +10,7 @@
 
 mod contract;
 mod disk;
+mod fence;
 mod memory;
 mod peers;
 
@@ -17,6 +18,5 @@ pub use contract::{BoxFuture, Listed, Log, Opened, Store, StoreError};
 pub use disk::Disk;
 pub use memory::Memory;
 pub use peers::{Bound, Cancel, News, Peer, Peers, Share, Told};
-
 #[cfg(test)]
 mod conformance;
