@@ -18,5 +18,6 @@ pub use contract::{BoxFuture, Listed, Log, Opened, Store, StoreError};
 pub use disk::Disk;
 pub use memory::Memory;
 pub use peers::{Bound, Cancel, News, Peer, Peers, Share, Told};
-#[cfg(test)]
-mod conformance;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
