@@ -34,7 +34,7 @@
 //! # }
 //! ```
 
-#![allow(clippy::unwrap_used, reason = "checks panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "checks panic")]
 
 mod fenced;
 mod log;
