@@ -214,8 +214,10 @@ mod tests {
                     for _ in 0..2_000 {
                         let pass = fence.enter(key(1), fence.ask());
                         // Fails where two write at the same time.
-                        let write = || Ok(*written.try_lock().unwrap() += 1);
-                        let _ = pass.write(write);
+                        let _ = pass.write(|| {
+                            *written.try_lock().unwrap() += 1;
+                            Ok(())
+                        });
                     }
                 });
             }
