@@ -128,14 +128,20 @@ pub(super) async fn what_was_not_published_at_once_is_told_with_the_next(
     other: Patient<'_>,
 ) {
     let answers = Answers::default();
+    let piece = |start| Entry::Received {
+        start,
+        len: 20,
+        crc: 7,
+        at: AT,
+    };
     let check = async {
-        one.create(key(1), header(20)).await.unwrap();
+        one.create(key(1), header(40)).await.unwrap();
         let mut upload = Teller::open(one, key(1)).await;
-        upload.add(&[Entry::ChunkSize { bytes: 5 }]).await;
-        upload.publish(&[received(10)]).await;
+        upload.add(&[Entry::ChunkSize { bytes: 20 }]).await;
+        upload.publish(&[piece(20)]).await;
         assert_found(one, other, key(1), &upload.record).await;
         // Not even what changes the pieces.
-        upload.add(&[received(0)]).await;
+        upload.add(&[piece(0)]).await;
         upload.add(&[Entry::Sealed { at: AT }]).await;
         upload.publish(&[Entry::HandoffBegun { at: AT }]).await;
         assert_found(one, other, key(1), &upload.record).await;
