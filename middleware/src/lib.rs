@@ -48,4 +48,6 @@ pub use layer::SteadfastLayer;
 #[cfg(feature = "serve")]
 pub use serve::serve;
 pub use service::Steadfast;
+#[cfg(feature = "conformance")]
+pub use store::conformance;
 pub use upload::{Declaration, Owner};

@@ -30,7 +30,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Lost`] from there on, until the upload is removed or created anew.
     fn open(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Opened>, StoreError>>;
 
-    /// Forgets an upload, and what was put aside of it; no error when there is none.
+    /// Forgets an upload, and what was put aside of it; no error when there is none. Its open logs
+    /// take no more entries, even if an upload of that key is created anew.
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Names every upload, also those whose log was put aside, in no order.
@@ -54,9 +55,10 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Conflict`] when the log is not at that revision, or was opened again since
     /// (the newest is the only one that may write). [`StoreError::Unavailable`] when an entry needs
-    /// the consent of other servers that cannot be asked; the log is as it was then, as after
-    /// [`StoreError::is_full`]. After any other error the log takes no more entries until it is
-    /// opened anew.
+    /// the consent of other servers that cannot be asked, [`StoreError::Elsewhere`] when they do not
+    /// give it; nothing was added then. After [`StoreError::Unavailable`] and
+    /// [`StoreError::is_full`] the log is as it was, and takes the same entries or others at the
+    /// same revision. After any other error it takes no more until it is opened anew.
     fn append(&self, revision: u64, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Makes all entries added so far durable, as far as the store can.
@@ -115,7 +117,8 @@ pub enum StoreError {
     /// The upload belongs to another server.
     #[error("the upload belongs to the server {}", .0.name)]
     Elsewhere(Peer),
-    /// What the servers share cannot be reached now; why is in the log.
+    /// What the servers share cannot be reached now; why is in the log. The same may be asked again:
+    /// nothing was created or added, and what was done in spite of it is not done twice.
     #[error("what the servers share cannot be reached")]
     Unavailable,
 }

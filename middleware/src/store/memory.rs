@@ -3,6 +3,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use super::fence::{Fence, Pass};
 use super::{BoxFuture, Listed, Log, Opened, Peers, Store, StoreError};
 use crate::upload::{Entry, Header, Record, RecordError, Timestamp, UploadKey};
 
@@ -10,6 +11,7 @@ use crate::upload::{Entry, Header, Record, RecordError, Timestamp, UploadKey};
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     uploads: Arc<Mutex<HashMap<UploadKey, Kept>>>,
+    fence: Fence,
 }
 
 #[derive(Debug)]
@@ -47,18 +49,20 @@ impl Store for Memory {
     }
 
     fn open(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Opened>, StoreError>> {
+        let pass = self.fence.enter(key, self.fence.ask());
         let opened = self.lock().get(&key).map(|kept| Opened {
             record: kept.record.clone(),
             log: Box::new(MemoryLog {
                 store: self.clone(),
                 key,
+                pass,
             }),
         });
         Box::pin(std::future::ready(Ok(opened)))
     }
 
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.lock().remove(&key);
+        self.fence.shut(key, || self.lock().remove(&key));
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -93,6 +97,7 @@ impl Store for Memory {
 struct MemoryLog {
     store: Memory,
     key: UploadKey,
+    pass: Pass,
 }
 
 impl MemoryLog {
@@ -120,7 +125,9 @@ impl MemoryLog {
 
 impl Log for MemoryLog {
     fn append(&self, revision: u64, entries: Vec<Entry>) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(std::future::ready(self.add(revision, &entries)))
+        Box::pin(std::future::ready(
+            self.pass.write(|| self.add(revision, &entries)),
+        ))
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -10,6 +10,7 @@
 
 mod contract;
 mod disk;
+mod fence;
 mod memory;
 mod peers;
 #[cfg(feature = "redis")]
@@ -22,5 +23,5 @@ pub use disk::Disk;
 pub use memory::Memory;
 pub use peers::{Bound, Cancel, News, Peer, Peers, Share, Told};
 
-#[cfg(test)]
-mod conformance;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use delivering::Mark;
 use file::LogFile;
 
+use super::fence::{Fence, Opening, Pass};
 use super::{BoxFuture, Listed, Log, Opened, Peers, Store, StoreError};
 use crate::upload::{Entry, Header, Record, UploadKey};
 use crate::volume::{Filesystem, Flush, Open, Volume};
@@ -30,6 +31,7 @@ const LOST: &str = "lost";
 pub struct Disk {
     dir: Arc<PathBuf>,
     volume: Arc<Volume>,
+    fence: Fence,
 }
 
 impl Disk {
@@ -39,6 +41,7 @@ impl Disk {
         Self {
             dir: Arc::new(dir),
             volume,
+            fence: Fence::default(),
         }
     }
 
@@ -54,17 +57,34 @@ impl Disk {
         Mark::new(&self.dir, key)
     }
 
-    fn opened(self, key: UploadKey, record: Record, file: LogFile) -> Opened {
+    fn open_log(
+        self,
+        files: &dyn Filesystem,
+        key: UploadKey,
+        opening: Opening,
+    ) -> Result<Option<Opened>, StoreError> {
+        let pass = self.fence.enter(key, opening);
+        let opened = LogFile::open(files, &self.path(key));
+        if matches!(opened, Err(StoreError::Damaged(_))) {
+            self.put_aside(files, key);
+        }
+        let Some((record, file)) = opened? else {
+            return self.check_not_lost(files, key).map(|()| None);
+        };
+        let mark = self.mark(key);
         let log = Box::new(DiskLog {
-            appending: Arc::new(Appending {
-                file,
-                mark: self.mark(key),
-            }),
+            appending: Arc::new(Appending { file, mark, pass }),
             dir: self.dir,
             volume: self.volume,
             named: AtomicBool::new(false),
         });
-        Opened { record, log }
+        Ok(Some(Opened { record, log }))
+    }
+
+    fn remove_all(&self, files: &dyn Filesystem, key: UploadKey) -> io::Result<()> {
+        self.mark(key).remove(files)?;
+        files.remove(&self.lost_path(key))?;
+        files.remove(&self.path(key))
     }
 
     /// Keeps a log that cannot be trusted out of the way. Where that fails it is found anew.
@@ -122,28 +142,16 @@ impl Store for Disk {
     }
 
     fn open(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Opened>, StoreError>> {
-        let this = self.clone();
-        Box::pin(
-            self.volume
-                .run(move |files| match LogFile::open(files, &this.path(key)) {
-                    Ok(None) => this.check_not_lost(files, key).map(|()| None),
-                    Ok(Some((record, file))) => Ok(Some(this.opened(key, record, file))),
-                    Err(error) => {
-                        if matches!(error, StoreError::Damaged(_)) {
-                            this.put_aside(files, key);
-                        }
-                        Err(error)
-                    }
-                }),
-        )
+        let (this, opening) = (self.clone(), self.fence.ask());
+        let open = move |files: &dyn Filesystem| this.open_log(files, key, opening);
+        Box::pin(self.volume.run(open))
     }
 
     fn remove(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
         let this = self.clone();
         Box::pin(self.volume.run(move |files| {
-            this.mark(key).remove(files)?;
-            files.remove(&this.lost_path(key))?;
-            Ok(files.remove(&this.path(key))?)
+            let remove = || this.remove_all(files, key);
+            Ok(this.fence.shut(key, remove)?)
         }))
     }
 
@@ -196,6 +204,7 @@ struct DiskLog {
 struct Appending {
     file: LogFile,
     mark: Mark,
+    pass: Pass,
 }
 
 impl Appending {
@@ -205,10 +214,12 @@ impl Appending {
         revision: u64,
         entries: &[Entry],
     ) -> Result<(), StoreError> {
-        self.mark.before(files, entries);
-        self.file.append(revision, entries)?;
-        self.mark.after(files, entries);
-        Ok(())
+        self.pass.write(|| {
+            self.mark.before(files, entries);
+            self.file.append(revision, entries)?;
+            self.mark.after(files, entries);
+            Ok(())
+        })
     }
 }
 
