@@ -29,6 +29,7 @@ pub mod lanes;
 pub mod ledger;
 pub mod load;
 pub mod oracle;
+pub mod outage;
 pub mod plan;
 pub mod power;
 pub mod redis;

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::book::Mix;
-use super::context::{Context, Profile};
+use super::context::Context;
 use super::finding::Finding;
 use super::index;
 use super::lane::{Kind, Lane, Shape};
 use super::lanes;
 use super::load;
+use super::outage::{self, Outage, STRIKES, Strike};
 use super::plan::Plan;
 use super::report::Report;
 use super::rng::Rng;
@@ -26,19 +27,14 @@ use super::wire::{self, Wire};
 use crate::config::CHUNK;
 use crate::redis::Redis;
 
-const CLIENTS: usize = 3;
+/// Clients of every lane.
+pub const CLIENTS: usize = 3;
 
 /// Faults between two settlings.
 const SETTLE_EVERY: usize = 12;
 
 /// Chunks of the upload that is watched: more than are sent in any cycle.
 const CHUNKS: usize = 40;
-
-/// How long Redis stands still.
-const STOPPED: Duration = Duration::from_secs(5);
-
-/// A beat every 500 ms, and 500 ms for its answer; then every server knows.
-const NOTICED_MAX: Duration = Duration::from_millis(1_100);
 
 /// A command may take 500 ms, and one request waits for one only.
 const REFUSED_MAX: Duration = Duration::from_millis(750);
@@ -58,30 +54,6 @@ const REFUSED: &str = "meanwhile our routes refuse within";
 const OTHERS: &str = "other routes answer within";
 const TOLD: &str = "all is in Redis after";
 
-/// What happens to Redis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Strike {
-    /// It dies, and comes back empty.
-    Death,
-    /// It dies, and so does the server.
-    Both,
-    /// It stands still.
-    Stop,
-    /// It has no memory left.
-    Memory,
-    /// It is not there when the server starts.
-    Absence,
-}
-
-/// What happens, what it is called, and how often in the quick and in the full profile.
-const STRIKES: &[(Strike, &str, [usize; 2])] = &[
-    (Strike::Death, "deaths of Redis", [9, 75]),
-    (Strike::Both, "deaths of Redis and the server", [3, 25]),
-    (Strike::Stop, "stops of Redis", [3, 20]),
-    (Strike::Memory, "lacks of memory", [3, 20]),
-    (Strike::Absence, "starts without Redis", [3, 10]),
-];
-
 /// Runs the tier.
 #[must_use]
 pub fn run(context: &Context) -> Report {
@@ -94,7 +66,7 @@ pub fn run(context: &Context) -> Report {
         ("store", Kind::Store),
     ];
     let rng = context.rng("redis");
-    let dealt = deal(context, shapes.len());
+    let dealt = outage::deal(context, shapes.len());
     let jobs = shapes
         .into_iter()
         .zip(dealt)
@@ -117,26 +89,6 @@ pub fn run(context: &Context) -> Report {
         .collect();
     report.found.extend(told);
     report
-}
-
-/// What happens to each of `lanes`. Fewer cycles are less of all.
-fn deal(context: &Context, lanes: usize) -> Vec<Vec<Strike>> {
-    let mut all = Vec::new();
-    for (kind, (strike, _, counts)) in STRIKES.iter().enumerate() {
-        let count = match context.profile {
-            Profile::Quick => counts[0],
-            Profile::Full => counts[1],
-        };
-        let at = |nth: usize| (2 * nth + 1) * 1_000 / (2 * count);
-        all.extend((0..count).map(|nth| (at(nth), kind + nth, *strike)));
-    }
-    all.sort_by_key(|(at, ..)| *at);
-    all.truncate(context.cycles.unwrap_or(all.len()));
-    let of_lane = |lane| {
-        let mine = all.iter().filter(|(_, nth, _)| nth % lanes == lane);
-        mine.map(|(.., strike)| *strike).collect()
-    };
-    (0..lanes).map(of_lane).collect()
 }
 
 /// A server and its Redis.
@@ -176,7 +128,7 @@ fn cycle(lane: &mut Lane, redis: &mut Redis, strike: Strike) {
     };
     let mut absent = false;
     match strike {
-        Strike::Both => absent = die_together(lane, redis),
+        Strike::Both => absent = outage::die_together(lane, redis),
         Strike::Absence => {
             lane.leave();
             redis.kill9();
@@ -191,8 +143,8 @@ fn cycle(lane: &mut Lane, redis: &mut Redis, strike: Strike) {
     let (outage, seen) = lane.loaded(CLIENTS, |lane| {
         watch::during(addr, &book, number, |watch| {
             let outage = match absent {
-                true => absence(lane, redis),
-                false => outage(lane, redis, strike),
+                true => outage::absence(lane, redis),
+                false => outage::strike(lane, redis, strike),
             };
             goes_on(lane, watch, outage.back);
             outage
@@ -220,81 +172,6 @@ fn begin(lane: &mut Lane) -> Option<usize> {
     let upload = &mut book.uploads[number];
     upload.watched = upload.id.is_some();
     upload.watched.then_some(number)
-}
-
-/// Both die under load, one after the other; whether Redis is still away.
-fn die_together(lane: &mut Lane, redis: &mut Redis) -> bool {
-    let (before, between) = (lane.rng.millis(20..=300), lane.rng.millis(0..=300));
-    let (redis_first, redis_returns) = (lane.rng.chance(50), lane.rng.chance(50));
-    lane.loaded(CLIENTS, |lane| {
-        std::thread::sleep(before);
-        if redis_first {
-            redis.kill9();
-            std::thread::sleep(between);
-        }
-        lane.kill();
-    });
-    redis.kill9();
-    if redis_returns {
-        redis.restart();
-    }
-    !redis_returns
-}
-
-/// From when on nothing is taken, if so, and when Redis can be used again.
-#[derive(Debug, Clone, Copy)]
-struct Outage {
-    known: Option<Instant>,
-    back: Instant,
-}
-
-/// Redis is not there, and comes.
-fn absence(lane: &mut Lane, redis: &mut Redis) -> Outage {
-    let known = Some(Instant::now());
-    std::thread::sleep(lane.rng.millis(0..=2_000));
-    redis.restart();
-    Outage {
-        known,
-        back: Instant::now(),
-    }
-}
-
-/// Strikes Redis in the middle of uploads, and lets it come back.
-fn outage(lane: &mut Lane, redis: &mut Redis, strike: Strike) -> Outage {
-    std::thread::sleep(lane.rng.millis(20..=300));
-    let away = lane.rng.millis(0..=2_000);
-    let known = Some(Instant::now() + NOTICED_MAX);
-    let back = match strike {
-        Strike::Death | Strike::Absence => {
-            redis.kill9();
-            std::thread::sleep(away);
-            redis.restart();
-            Instant::now()
-        }
-        Strike::Stop => {
-            redis.stop();
-            std::thread::sleep(STOPPED);
-            let back = Instant::now();
-            redis.cont();
-            back
-        }
-        Strike::Memory => {
-            redis.command(&["SET", "ballast", &"x".repeat(2 << 20)]);
-            redis.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
-            std::thread::sleep(away + NOTICED_MAX);
-            let back = Instant::now();
-            redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
-            redis.command(&["DEL", "ballast"]);
-            back
-        }
-        Strike::Both => {
-            return Outage {
-                known: None,
-                back: Instant::now(),
-            };
-        }
-    };
-    Outage { known, back }
 }
 
 /// Waits until the upload that is watched goes on, and for some more of the load.
@@ -358,5 +235,49 @@ fn told(lane: &mut Lane, redis: &Redis, back: Instant) {
             return lane.report.found.extend(found.unwrap_or_else(odd));
         }
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of one answer, the time of which is counted from when everybody knows that
+    /// Redis is away; it comes back after ten seconds.
+    fn said(what: What, begun: u64, took: u64, verdict: Verdict) -> Vec<String> {
+        let known = Instant::now();
+        let outage = Outage {
+            known: Some(known + Duration::from_secs(1)),
+            back: known + Duration::from_secs(11),
+        };
+        let seen = Seen {
+            what,
+            begun: known + Duration::from_millis(begun),
+            took: Duration::from_millis(took),
+            verdict,
+        };
+        judge(&mut Report::default(), outage, &[seen])
+    }
+
+    #[test]
+    fn without_redis_our_routes_refuse_at_once() {
+        let fine = [""; 0];
+        for what in [What::Chunk, What::Status, What::Create] {
+            assert_eq!(said(what, 1_000, 1, Verdict::Refused), fine);
+            assert_eq!(said(what, 1_000, 800, Verdict::Refused).len(), 1);
+            assert_eq!(said(what, 1_000, 1, Verdict::Taken).len(), 1);
+            // Nobody has noticed yet, or it is back.
+            assert_eq!(said(what, 999, 500, Verdict::Taken), fine);
+            assert_eq!(said(what, 10_900, 100, Verdict::Taken), fine);
+            assert_eq!(said(what, 0, 1, Verdict::Wrong("404".to_owned())).len(), 1);
+        }
+    }
+
+    #[test]
+    fn other_routes_know_nothing_of_it() {
+        assert_eq!(said(What::Other, 1_000, 999, Verdict::Taken), [""; 0]);
+        assert_eq!(said(What::Other, 1_000, 1_001, Verdict::Taken).len(), 1);
+        let dead = Verdict::Wrong("refused".to_owned());
+        assert_eq!(said(What::Other, 1_000, 1, dead).len(), 1);
     }
 }
