@@ -243,7 +243,7 @@ mod tests {
             report.add(other);
         }
         assert_eq!(report.took("x", 100), Duration::from_millis(100));
-        assert_eq!(report.took("x", 50), Duration::from_millis(33));
+        assert_eq!(report.took("x", 50), Duration::from_millis(34));
         assert_eq!(report.took("y", 99), Duration::ZERO);
     }
 
