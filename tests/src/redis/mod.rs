@@ -40,6 +40,19 @@ pub struct Redis {
 }
 
 impl Redis {
+    /// Whether there is a program to start.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn usable() -> Result<(), String> {
+        let version = Command::new("redis-server").arg("--version").output();
+        match version {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(format!("redis-server does not run here: {}", output.status)),
+            Err(error) => Err(format!("redis-server: {error}")),
+        }
+    }
+
     /// Starts on a TCP port, with `extra` arguments such as `["--maxmemory", "1mb"]`,
     /// `["--requirepass", "secret"]` or `["--user", "ann", "on", ">secret", "~*", "+@all"]`.
     ///
