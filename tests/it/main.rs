@@ -35,6 +35,7 @@ mod privacy;
 mod proxy_harness;
 mod races;
 mod readme;
+mod redis_conformance;
 mod redis_harness;
 mod restart;
 mod restart_damage;

@@ -47,7 +47,11 @@ impl Engine {
                 None => self.forget_delivering(key).await,
             }
         }
-        waiting + self.scan().await
+        waiting += self.scan().await;
+        if let Some(peers) = self.store.peers() {
+            peers.all_is_told();
+        }
+        waiting
     }
 
     /// Reads all logs again, where it is time for that: the ages of uploads are counted anew when

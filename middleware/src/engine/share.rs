@@ -221,6 +221,7 @@ impl Engine {
             let revision = self.tell_again(peers, upload.key).await;
             steps.log(revision).await;
         }
+        peers.all_is_told();
     }
 
     /// Tells of one upload, open or not; answers its revision, or 0.

@@ -45,6 +45,11 @@ pub trait Peers: Send + Sync {
         bound: Option<Bound>,
     ) -> BoxFuture<'_, Result<bool, StoreError>>;
 
+    /// Takes note that the others were told of every upload of this server's, since it began or was
+    /// last [forgotten](News::Forgotten). Before that they do not take what they do not know for
+    /// something that is not.
+    fn all_is_told(&self);
+
     /// Waits for news. Nobody else waits at the same time. It is also what keeps this server known
     /// to the others, and finds out when they can be reached again.
     fn news(&self) -> BoxFuture<'_, News>;

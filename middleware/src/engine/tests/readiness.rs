@@ -217,6 +217,8 @@ impl Peers for CutOff {
         unavailable()
     }
 
+    fn all_is_told(&self) {}
+
     fn news(&self) -> BoxFuture<'_, News> {
         Box::pin(std::future::pending())
     }

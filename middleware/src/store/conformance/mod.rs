@@ -61,6 +61,8 @@ pub use super::{
 };
 #[cfg(not(feature = "conformance"))]
 use super::{BoxFuture, Disk, Store};
+#[cfg(all(feature = "conformance", feature = "redis"))]
+pub use super::{Redis, Settings};
 use crate::volume::{Pace, System, Volume};
 
 /// Names every check of one store to a macro.

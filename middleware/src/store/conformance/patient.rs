@@ -6,7 +6,7 @@ use crate::store::Bound;
 use crate::upload::{Entry, Header, Owner, Record, UploadKey};
 
 /// How often something is asked.
-const TRIES_MAX: usize = 50;
+const TRIES_MAX: usize = 200;
 /// The wait before it is asked again.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
 /// How often a server is asked that gives no answer in time.

@@ -12,7 +12,7 @@ const VERSION_MIN: u64 = 7;
 /// What is written, and how; another format gets another number.
 const FORMAT: &str = "steadfast 1";
 /// A server that has not been heard of for this long is gone, seconds.
-const GONE_AFTER: i64 = 10;
+pub(super) const GONE_AFTER: i64 = 10;
 /// Clocks further apart than this are worth a warning, seconds.
 const CLOCK_DISTANCE_MAX: i64 = 5;
 
@@ -74,16 +74,13 @@ async fn warn_of_secrets(
     names.sadd(shared.keys.servers(), &shared.me.name).ignore();
     names.smembers(shared.keys.servers());
     let (names,): (Vec<String>,) = names.query_async(connection).await?;
-    let others: Vec<_> = names
-        .iter()
-        .filter(|name| **name != shared.me.name)
-        .collect();
+    // Its own stands among them.
     let mut servers = redis::pipe();
-    for name in &others {
+    for name in &names {
         servers.hmget(shared.keys.server(name), &["secret", "seen"]);
     }
     let servers: Vec<(Option<String>, Option<i64>)> = servers.query_async(connection).await?;
-    for (name, (print, seen)) in others.into_iter().zip(servers) {
+    for (name, (print, seen)) in names.into_iter().zip(servers) {
         let there = seen.is_some_and(|seen| now - seen < GONE_AFTER);
         if there && print.is_some_and(|print| print != shared.secret_print) {
             tracing::warn!(

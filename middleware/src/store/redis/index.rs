@@ -151,10 +151,9 @@ impl Redis {
 
     /// Tells that there is no such upload any more; where that fails, its deadline does.
     pub(super) async fn unregister(&self, key: UploadKey) {
-        let mut call = self.shared.scripts.remove.prepare_invoke();
+        let mut call = self.shared.stating(&self.shared.scripts.remove);
         call.key(self.shared.keys.upload(key));
         call.key(self.shared.keys.chunks(key));
-        call.arg(self.shared.identity.fence);
         let removed: Result<Vec<String>, Down> = self.shared.link.run(&call).await;
         if removed.is_ok() {
             let mut command = Cmd::zrem(self.shared.keys.deadlines(), key.to_string());

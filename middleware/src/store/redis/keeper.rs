@@ -137,7 +137,9 @@ impl Redis {
             self.say(connection).await
         };
         let timeout = if look { LOOK_TIMEOUT } else { COMMAND_TIMEOUT };
-        self.shared.link.probe(timeout, work).await
+        let beat = self.shared.link.probe(timeout, work).await;
+        self.shared.link.bar(unfit.is_some());
+        beat
     }
 
     async fn say(
@@ -153,12 +155,15 @@ impl Redis {
         call.arg(shared.me.url.as_deref().unwrap_or_default());
         call.arg(shared.secret_print.as_str())
             .arg(self.time_to_live());
+        let (has_told, has_said) = self.has_told_all();
+        call.arg(u8::from(has_told)).arg(u8::from(has_said));
         let reply: Vec<String> = call.invoke_async(connection).await?;
         let beat = match reply.first().map(String::as_str) {
             Some("known") => Beat::Known,
             Some("taken") => Beat::Taken,
             _ => Beat::New,
         };
+        self.note_said();
         let wishes = reply.iter().skip(1).filter_map(|key| key.parse().ok());
         Ok((beat, wishes.collect()))
     }

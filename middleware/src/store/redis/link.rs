@@ -32,6 +32,8 @@ pub(super) struct Link {
     /// Had by whoever connects.
     connecting: tokio::sync::Mutex<()>,
     is_up: AtomicBool,
+    /// Redis answers, and is not fit for this.
+    is_barred: AtomicBool,
     /// Shut for good: this server has been replaced.
     is_shut: AtomicBool,
     tried: Mutex<Instant>,
@@ -53,6 +55,7 @@ impl Link {
             connection: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             is_up: AtomicBool::new(false),
+            is_barred: AtomicBool::new(false),
             is_shut: AtomicBool::new(false),
             tried: Mutex::new(Instant::now()),
         })
@@ -75,8 +78,13 @@ impl Link {
         self.is_up.store(false, Ordering::Release);
     }
 
-    pub(super) fn is_shut(&self) -> bool {
-        self.is_shut.load(Ordering::Acquire)
+    /// Says whether nobody but who looks at Redis is to use it.
+    pub(super) fn bar(&self, is_barred: bool) {
+        self.is_barred.store(is_barred, Ordering::Release);
+    }
+
+    fn is_shut(&self) -> bool {
+        self.is_shut.load(Ordering::Acquire) || self.is_barred.load(Ordering::Acquire)
     }
 
     /// Runs a script, unless Redis is known to be unusable.
@@ -102,7 +110,7 @@ impl Link {
         timeout: Duration,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, Down> {
-        match self.is_shut() {
+        match self.is_shut.load(Ordering::Acquire) {
             true => Err(Down),
             false => self.attempt(timeout, work).await,
         }

@@ -112,6 +112,9 @@ impl Redis {
             local,
             shared: Arc::new(shared),
         };
+        if this.local.list().await.is_ok_and(|all| all.is_empty()) {
+            this.note_all_told();
+        }
         this.begin().await?;
         Ok(this)
     }

@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
-use super::Redis;
 use super::index::{Whole, unavailable};
 use super::record::{self, Held};
 use super::told::Told;
+use super::{Redis, check};
 use crate::store::{self, Bound, BoxFuture, Cancel, News, Peers, Share, StoreError};
 use crate::upload::{Owner, Record, UploadKey};
 
@@ -24,8 +24,40 @@ const ANSWERS: [(&str, Cancel); 5] = [
 impl Redis {
     async fn told_by_another(&self, key: UploadKey) -> Result<Option<store::Told>, StoreError> {
         let held = self.held(key).await?;
+        if held.is_none() && !self.is_all_known().await? {
+            return Err(StoreError::Unavailable);
+        }
         let held = held.filter(|held| held.peer.name != self.name());
         Ok(held.map(|Held { record, peer }| store::Told { record, peer }))
+    }
+
+    /// Whether every server that is there has told of all its uploads: what is not known then is
+    /// nowhere. After Redis has lost everything that takes a moment.
+    async fn is_all_known(&self) -> Result<bool, StoreError> {
+        let (link, keys) = (&self.shared.link, &self.shared.keys);
+        let mut asked = redis::pipe();
+        asked.hget(keys.server(self.name()), "fence");
+        asked.smembers(keys.servers());
+        asked.cmd("TIME");
+        let asked = link.send(&asked).await.map_err(unavailable)?;
+        let (fence, names, (now, _)): (Option<u64>, Vec<String>, (i64, i64)) = asked;
+        if fence.is_none() || self.has_just_lost_all() {
+            return Ok(false);
+        }
+        let others: Vec<_> = names.iter().filter(|name| *name != self.name()).collect();
+        if others.is_empty() {
+            return Ok(true);
+        }
+        let mut servers = redis::pipe();
+        for name in others {
+            servers.hmget(keys.server(name), &["told", "seen"]);
+        }
+        let servers = link.send(&servers).await.map_err(unavailable)?;
+        let servers: Vec<(Option<u8>, Option<i64>)> = servers;
+        let is_telling = |(told, seen): &(Option<u8>, Option<i64>)| {
+            *told == Some(0) && seen.is_some_and(|seen| now - seen < check::GONE_AFTER)
+        };
+        Ok(!servers.iter().any(is_telling))
     }
 
     async fn tell_of(&self, key: UploadKey, now: Told, whole: Whole) -> Result<(), StoreError> {
@@ -151,6 +183,10 @@ impl Peers for Redis {
     ) -> BoxFuture<'_, Result<bool, StoreError>> {
         let owner = owner.clone();
         Box::pin(async move { self.state_share(&owner, share, bound).await })
+    }
+
+    fn all_is_told(&self) {
+        self.note_all_told();
     }
 
     fn news(&self) -> BoxFuture<'_, News> {

@@ -1,12 +1,16 @@
 //! What of each upload the others were told.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Redis;
 use crate::store::StoreError;
 use crate::upload::UploadKey;
+
+/// Servers that are there have said so again this long after Redis lost everything.
+const RETURN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The revision of an upload that is told, and when: what Redis was told before it lost everything
 /// does not count.
@@ -21,15 +25,25 @@ pub(super) struct Told {
 pub(super) struct Tellings {
     /// Grows whenever Redis turns out to have lost what it was told.
     generation: AtomicU64,
+    /// Whether the others were told of every upload of this server's.
+    all: AtomicBool,
+    /// Whether they were told that this server is there.
+    said: AtomicBool,
+    /// When Redis was found to have lost everything.
+    lost: Mutex<Option<Instant>>,
     /// `None`: the upload has changed since.
     told: Mutex<HashMap<UploadKey, Option<Told>>>,
 }
 
 impl Tellings {
     fn lock(&self) -> MutexGuard<'_, HashMap<UploadKey, Option<Told>>> {
-        // No code that holds the lock can leave a half-made change behind.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.told)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code that holds the lock can leave a half-made change behind.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Redis {
@@ -70,8 +84,32 @@ impl Redis {
     /// Notes that Redis has lost all it was told.
     pub(super) fn forget_all_told(&self) {
         let tellings = &self.shared.tellings;
+        tellings.all.store(false, Ordering::Release);
+        *lock(&tellings.lost) = Some(Instant::now());
         tellings.generation.fetch_add(1, Ordering::AcqRel);
         *tellings.lock() = HashMap::new();
+    }
+
+    /// Notes that the others were told of every upload.
+    pub(super) fn note_all_told(&self) {
+        self.shared.tellings.all.store(true, Ordering::Release);
+    }
+
+    /// Notes that the others were told that this server is there.
+    pub(super) fn note_said(&self) {
+        self.shared.tellings.said.store(true, Ordering::Release);
+    }
+
+    /// Whether that is so.
+    pub(super) fn has_told_all(&self) -> (bool, bool) {
+        let Tellings { all, said, .. } = &self.shared.tellings;
+        (all.load(Ordering::Acquire), said.load(Ordering::Acquire))
+    }
+
+    /// Whether Redis has lost everything a moment ago.
+    pub(super) fn has_just_lost_all(&self) -> bool {
+        let lost = *lock(&self.shared.tellings.lost);
+        lost.is_some_and(|at| at.elapsed() < RETURN_WITHIN)
     }
 
     /// The uploads that have changed since they were told of.

@@ -149,6 +149,10 @@ impl<S: Store> Peers for Flaky<S> {
         self.lossy(|| self.others().share(owner, share, bound))
     }
 
+    fn all_is_told(&self) {
+        self.others().all_is_told();
+    }
+
     fn news(&self) -> BoxFuture<'_, News> {
         self.others().news()
     }

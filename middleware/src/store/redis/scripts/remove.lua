@@ -1,9 +1,9 @@
--- Forgets an upload, unless it has come to belong to a server that began later.
+-- Forgets an upload, unless it has come to belong to another server.
 --
 -- KEYS: upload, chunks
--- ARGV: fence
-local fence = redis.call('HGET', KEYS[1], 'fence')
-if not fence or tonumber(fence) <= tonumber(ARGV[1]) then
+-- ARGV: fence, server
+local at = redis.call('HMGET', KEYS[1], 'fence', 'server')
+if at[1] and at[2] == ARGV[2] and tonumber(at[1]) <= tonumber(ARGV[1]) then
   redis.call('DEL', KEYS[1], KEYS[2])
 end
 return {'ok'}

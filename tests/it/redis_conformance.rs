@@ -1,0 +1,173 @@
+//! The checks of stores, on sessions in Redis: over logs in memory and on disk, and behind a network
+//! that loses what Redis says, holds it back, or lets half of it through.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use steadfast::conformance::{self, Check, Memory, SharedCheck, Store};
+use steadfast_tests::fault_proxy::{Behaviour, FaultProxy};
+use steadfast_tests::redis::Redis;
+use tempfile::TempDir;
+
+use crate::fleet;
+
+/// How long the network is well between two faults: longer than a server takes to come back.
+const WELL_FOR: Duration = Duration::from_millis(400);
+
+/// Where the logs are.
+#[derive(Clone, Copy)]
+enum Logs {
+    Memory,
+    Disk,
+}
+
+/// A store over a Redis, and the directory with its identity.
+struct Subject {
+    store: conformance::Redis,
+    _dir: TempDir,
+}
+
+impl Subject {
+    async fn start(url: &str, prefix: &str, name: &str, logs: Logs) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let settings = conformance::Settings {
+            url: url.to_owned(),
+            prefix: prefix.to_owned(),
+            name: Some(name.to_owned()),
+            advertise: Some(format!("http://{name}.example")),
+            keep: Duration::from_secs(3_600),
+            secret_print: "same".to_owned(),
+        };
+        let store = conformance::Redis::open(&settings, dir.path(), local(dir.path(), logs)).await;
+        Self {
+            store: store.expect("Redis is fit"),
+            _dir: dir,
+        }
+    }
+}
+
+fn local(dir: &Path, logs: Logs) -> Arc<dyn Store> {
+    let inline_max = 1;
+    match logs {
+        Logs::Memory => Arc::new(Memory::default()),
+        Logs::Disk => Arc::new(conformance::disk(dir.to_owned(), inline_max).expect("a store")),
+    }
+}
+
+async fn check(check: &Check, url: &str, logs: Logs) {
+    let subject = Subject::start(url, check.name, "one", logs).await;
+    check.run(&subject.store).await;
+}
+
+async fn check_shared(check: &SharedCheck, url: &str, logs: Logs) {
+    let one = Subject::start(url, check.name, "one", logs).await;
+    // The fence is a time in milliseconds.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let other = Subject::start(url, check.name, "two", logs).await;
+    check.run(&one.store, &other.store).await;
+}
+
+/// Runs every check, each on names of its own.
+fn run_all(url: &str, logs: Logs) {
+    for one in conformance::ALL {
+        println!("{}", one.name);
+        runtime().block_on(check(one, url, logs));
+    }
+    for one in conformance::SHARED {
+        println!("{}", one.name);
+        runtime().block_on(check_shared(one, url, logs));
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build();
+    runtime.expect("a runtime")
+}
+
+#[test]
+fn redis_over_logs_in_memory() {
+    if let Some(redis) = fleet::redis("redis_over_logs_in_memory", &[]) {
+        run_all(&redis.url(), Logs::Memory);
+    }
+}
+
+#[test]
+fn redis_over_logs_on_disk() {
+    if let Some(redis) = fleet::redis("redis_over_logs_on_disk", &[]) {
+        run_all(&redis.url(), Logs::Disk);
+    }
+}
+
+/// A check behind a network of its own, which fails again and again until the check is over.
+fn behind_a_bad_network(redis: &Redis, seed: usize, check: impl FnOnce(&str)) -> u64 {
+    let proxy = FaultProxy::before(redis.addr());
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| worsen(&proxy, seed, &over));
+        let addr: SocketAddr = proxy.addr();
+        let ended = Ended(&over);
+        check(&redis.url_through(addr));
+        drop(ended);
+    });
+    proxy.cuts()
+}
+
+/// Ends the faults also where the check panics.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+fn worsen(proxy: &FaultProxy, seed: usize, over: &AtomicBool) {
+    let lost = |script: &str| Behaviour::LoseReplyTo(script.as_bytes().to_vec());
+    let faults = [
+        Behaviour::Cut { after: 0 },
+        lost("EVALSHA"),
+        Behaviour::Cut { after: 3 },
+        Behaviour::Delay(Duration::from_millis(30)),
+        Behaviour::Cut { after: 11 },
+        Behaviour::Delay(Duration::from_millis(700)),
+    ];
+    for fault in faults.into_iter().cycle().skip(seed) {
+        if over.load(Ordering::Acquire) {
+            return;
+        }
+        proxy.set(fault);
+        thread::sleep(WELL_FOR / 4);
+        proxy.set(Behaviour::Pass);
+        thread::sleep(WELL_FOR);
+    }
+}
+
+#[test]
+fn redis_behind_a_network_that_loses_replies() {
+    let test = "redis_behind_a_network_that_loses_replies";
+    let Some(redis) = fleet::redis(test, &[]) else {
+        return;
+    };
+    let redis = &redis;
+    let cuts: u64 = thread::scope(|scope| {
+        let alone = conformance::ALL.iter().enumerate().map(|(seed, one)| {
+            let run = |url: &str| runtime().block_on(check(one, url, Logs::Memory));
+            scope.spawn(move || behind_a_bad_network(redis, seed, run))
+        });
+        let alone: Vec<_> = alone.collect();
+        let shared = conformance::SHARED.iter().enumerate().map(|(seed, one)| {
+            let run = |url: &str| runtime().block_on(check_shared(one, url, Logs::Memory));
+            scope.spawn(move || behind_a_bad_network(redis, seed, run))
+        });
+        let all: Vec<_> = shared.chain(alone).collect();
+        all.into_iter()
+            .map(|check| check.join().expect("the check holds"))
+            .sum()
+    });
+    assert!(cuts > 0, "no reply was lost");
+}
