@@ -10,7 +10,7 @@ use steadfast::config::UploadConfig;
 use steadfast::{Driver, SteadfastLayer};
 use tower::Layer;
 
-use crate::files;
+use crate::{files, health};
 
 /// Where uploaded files are kept, below the working directory.
 const UPLOADS: &str = "uploads";
@@ -23,7 +23,8 @@ const UPLOADS: &str = "uploads";
 pub(crate) async fn app(config: UploadConfig) -> Result<(Router, Driver), steadfast::Error> {
     let files = files::router(UPLOADS);
     let (layer, driver) = SteadfastLayer::from_config(config).await?;
-    let app = Router::new().fallback_service(layer.layer(files.clone()));
+    // Beside the layer, which answers nobody without a signature where `security.protect` asks for one.
+    let app = health::router(layer.health()).fallback_service(layer.layer(files.clone()));
     Ok((
         app.layer(middleware::from_fn(cors)),
         driver.deliver_through::<Body, _>(files),

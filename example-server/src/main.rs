@@ -3,6 +3,7 @@
 mod app;
 mod cli;
 mod files;
+mod health;
 mod logging;
 
 use std::fmt::Display;

@@ -80,7 +80,13 @@ impl Driver {
         let config = &self.shared.config;
         let state_dir = config.uploads.state_dir.display();
         let sessions = if config.keeps_sessions() {
-            format!("on disk, in {state_dir}")
+            match config.sessions.store {
+                config::SessionStore::Redis => format!(
+                    "shared in Redis as {}, logs and bytes in {state_dir}",
+                    config.server.name.as_deref().unwrap_or("this server")
+                ),
+                _ => format!("on disk, in {state_dir}"),
+            }
         } else {
             format!("in memory, their bytes in {state_dir}")
         };
@@ -101,8 +107,7 @@ impl Driver {
     }
 
     fn dialects(&self) -> String {
-        let config = &self.shared.config;
-        if config.dialects.chunked && config.uploads.chunked_uploads_enabled {
+        if self.shared.config.speaks_chunked() {
             "chunked (POST and PUT /upload/chunked, GET /upload/status)".to_owned()
         } else {
             "none".to_owned()

@@ -16,9 +16,10 @@ use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::handoff::Template;
+use crate::health::Health;
 use crate::hooks::{Finished, Hooks};
 use crate::service::Steadfast;
-use crate::store::{Disk, Memory, Store};
+use crate::store::{self, Disk, Memory, Peers as _, Store};
 use crate::upload::{Declaration, Owner};
 use crate::volume::{self, Filesystem, Pace, System, Volume};
 
@@ -81,17 +82,19 @@ impl SteadfastLayer {
     ///
     /// # Errors
     /// Why the state directory or the secret cannot be used.
-    pub async fn from_config(config: UploadConfig) -> Result<(Self, Driver), Error> {
-        let config = Arc::new(config);
+    pub async fn from_config(mut config: UploadConfig) -> Result<(Self, Driver), Error> {
         let state_dir = open_state_dir(&config).await?;
         warn_of_mount(&config);
         let ring = KeyRing::open(&config.security, state_dir.path());
         let ring = ring.map_err(|error| Error::because("there is no usable secret", error))?;
+        let secret_print = ring.fingerprint();
         let gate = Gate::new(&config.security, &config.server.public_base, ring);
         let template = Template::new(&config.delivery)
             .ok_or_else(|| Error::new("delivery.path or delivery.method is not valid"))?;
         let (store, blobs) = open_stores(&config, &state_dir)
             .map_err(|error| Error::because("uploads.state_dir cannot be used", error))?;
+        let store = share(&mut config, &state_dir, &secret_print, store).await?;
+        let config = Arc::new(config);
         let engine = Engine::new(Arc::clone(&config), store, blobs, Clock::system());
         let hooks = Hooks::default();
         let shared = Arc::new(Shared {
@@ -132,6 +135,13 @@ impl SteadfastLayer {
     {
         self.shared.hooks.set_on_handoff(Arc::new(hook));
         self
+    }
+
+    /// Tells whether uploads can be taken, for whoever watches the app.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let (config, engine) = (&self.shared.config, &self.shared.engine);
+        Health::new(Arc::clone(config), Arc::clone(engine))
     }
 }
 
@@ -194,6 +204,56 @@ fn open_stores(config: &UploadConfig, state_dir: &StateDir) -> io::Result<Stores
         let blobs = Local::new(state_dir.volatile()?, volume, durability);
         (Arc::new(Memory::default()), Arc::new(blobs))
     })
+}
+
+/// Shares the sessions of `store` with other servers, where `sessions.store` says so. The ids of
+/// this server's sessions begin with its name from here on.
+#[cfg(feature = "redis")]
+async fn share(
+    config: &mut UploadConfig,
+    state_dir: &StateDir,
+    secret_print: &str,
+    store: Arc<dyn Store>,
+) -> Result<Arc<dyn Store>, Error> {
+    let sessions = &config.sessions;
+    if !config.keeps_sessions() || sessions.store != config::SessionStore::Redis {
+        return Ok(store);
+    }
+    let uploads = &config.uploads;
+    let settings = store::Settings {
+        url: sessions.redis_url.expose().to_owned(),
+        prefix: sessions.redis_prefix.clone(),
+        name: config.server.name.clone(),
+        advertise: config.server.advertise.clone(),
+        keep: uploads.max_resumable_age.max(uploads.result_retention),
+        secret_print: secret_print.to_owned(),
+    };
+    let shared = store::Redis::open(&settings, state_dir.path(), Arc::clone(&store)).await;
+    let shared = shared.map_err(Error::new)?;
+    if !sessions.redis_required && !shared.is_reachable() {
+        tracing::warn!(
+            "Redis does not answer, and redis_required is false: sessions are kept on this server's \
+             disk alone until it is started again"
+        );
+        config.sessions.store = config::SessionStore::Disk;
+        return Ok(store);
+    }
+    config.server.name = Some(shared.name().to_owned());
+    Ok(Arc::new(shared))
+}
+
+#[cfg(not(feature = "redis"))]
+async fn share(
+    config: &mut UploadConfig,
+    _: &StateDir,
+    _: &str,
+    store: Arc<dyn Store>,
+) -> Result<Arc<dyn Store>, Error> {
+    if config.keeps_sessions() && config.sessions.store == config::SessionStore::Redis {
+        let message = "sessions.store = \"redis\" needs the feature \"redis\" of this library";
+        return Err(Error::new(message));
+    }
+    Ok(store)
 }
 
 impl<S> Layer<S> for SteadfastLayer {

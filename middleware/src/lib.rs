@@ -22,6 +22,7 @@ mod engine;
 mod error;
 mod future;
 mod handoff;
+mod health;
 mod hooks;
 mod layer;
 mod protocol;
@@ -41,6 +42,7 @@ pub use config::UploadConfig;
 pub use driver::Driver;
 pub use error::Error;
 pub use future::ResponseFuture;
+pub use health::{Health, Readiness};
 pub use hooks::Finished;
 pub use layer::SteadfastLayer;
 #[cfg(feature = "serve")]

@@ -92,7 +92,6 @@ fn the_app_keeps_its_own_routes_and_refusals() {
 }
 
 #[test]
-#[ignore = "the example server has no /health yet"]
 fn health_is_for_everyone() {
     let server = Server::start("");
     let health = Request::new("GET", "/health")

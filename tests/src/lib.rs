@@ -3,8 +3,9 @@
 //! Everything here stands outside the server: a raw HTTP/1.1 client that can misbehave
 //! ([`http`]), the real server program as a child process ([`server`]), an app of ours in
 //! this process whose handler the test writes ([`app`], [`script`]), and the same app in a
-//! process that may be killed ([`process`]). [`torture`] is a program of its own that breaks the
-//! server in every way its promise speaks of.
+//! process that may be killed ([`process`]). Around the server stand a real Redis ([`redis`]), a
+//! network that fails on demand ([`fault_proxy`]) and a real nginx ([`nginx`]). [`torture`] is a
+//! program of its own that breaks the server in every way its promise speaks of.
 //!
 //! 1. What is expected comes from the wire specification, never from the implementation.
 //! 2. Nothing sleeps to let something happen: [`wait::eventually`] polls with a deadline.
@@ -12,13 +13,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod accept;
 pub mod app;
 pub mod child;
 pub mod config;
 pub mod data;
+pub mod fault_proxy;
 pub mod http;
 pub mod multipart;
+pub mod nginx;
 pub mod process;
+pub mod redis;
 pub mod script;
 pub mod server;
 pub mod torture;

@@ -101,9 +101,41 @@ impl Process {
     /// # Panics
     /// When the process is gone already.
     pub fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// `SIGSTOP`, then waits until it stands still.
+    ///
+    /// # Panics
+    /// When the process is gone already.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        wait::until("the program stands still", wait::SOON, || {
+            self.state() == 'T'
+        });
+    }
+
+    /// `SIGCONT`, then waits until it runs.
+    ///
+    /// # Panics
+    /// When the process is gone already.
+    pub fn cont(&self) {
+        self.signal(Signal::CONT);
+        wait::until("the program runs", wait::SOON, || self.state() != 'T');
+    }
+
+    fn signal(&self, signal: Signal) {
         assert!(self.exit.is_none(), "the process has ended");
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("not zero");
-        rustix::process::kill_process(pid, Signal::TERM).expect("the signal is sent");
+        rustix::process::kill_process(pid, signal).expect("the signal is sent");
+    }
+
+    /// The letter that says what it does: see proc(5).
+    fn state(&self) -> char {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        let stat = stat.expect("the process lives");
+        let after_name = stat.rsplit_once(") ").expect("a process name").1;
+        after_name.chars().next().expect("a state")
     }
 
     /// `SIGTERM`, then waits for the end.

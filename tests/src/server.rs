@@ -27,6 +27,7 @@ pub struct Server {
     process: Process,
     addr: SocketAddr,
     config: Config,
+    environment: Vec<(String, String)>,
     root: TempDir,
 }
 
@@ -46,19 +47,35 @@ impl Server {
     /// When it does not come up.
     #[must_use]
     pub fn with(config: &Config) -> Self {
+        Self::prepared(config, &[], |_| {})
+    }
+
+    /// As [`Server::with`], with environment variables and in a working directory that `prepare`
+    /// has put something into.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn prepared(
+        config: &Config,
+        environment: &[(&str, &str)],
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
         let work = root.path().join("cwd");
         std::fs::create_dir(&work).expect("a working directory");
+        prepare(&work);
+        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
         for _ in 0..20 {
-            let config = config
-                .clone()
-                .set("server", "bind", &free_address().to_string());
-            match launch(&work, &config) {
+            let config = at_address(config.clone(), free_address());
+            match launch(&work, &config, &environment) {
                 Ok((process, addr)) => {
                     return Self {
                         process,
                         addr,
                         config,
+                        environment,
                         root,
                     };
                 }
@@ -80,7 +97,7 @@ impl Server {
         let config = config
             .clone()
             .set("server", "bind", &free_address().to_string());
-        match launch(root.path(), &config) {
+        match launch(root.path(), &config, &[]) {
             Ok((process, _)) => panic!("the server started:\n{}", process.logs()),
             Err(logs) => (ExitStatus::default(), logs),
         }
@@ -93,8 +110,8 @@ impl Server {
     /// When it does not come up.
     pub fn restart(&mut self) {
         self.process.kill9();
-        let (process, addr) =
-            launch(&self.work(), &self.config).unwrap_or_else(|logs| panic!("no restart: {logs}"));
+        let (process, addr) = launch(&self.work(), &self.config, &self.environment)
+            .unwrap_or_else(|logs| panic!("no restart: {logs}"));
         self.process = process;
         self.addr = addr;
     }
@@ -236,10 +253,26 @@ impl Server {
     }
 }
 
-fn launch(work: &Path, config: &Config) -> Result<(Process, SocketAddr), String> {
+/// `config` for a server at `addr`. One that has a name tells the others where it is.
+fn at_address(config: Config, addr: SocketAddr) -> Config {
+    let is_named = config.text_of("server", "name").is_some();
+    let config = config.set("server", "bind", &addr.to_string());
+    match is_named {
+        true => config.set("server", "advertise", &format!("http://{addr}")),
+        false => config,
+    }
+}
+
+fn launch(
+    work: &Path,
+    config: &Config,
+    environment: &[(String, String)],
+) -> Result<(Process, SocketAddr), String> {
     let path = work.join("config.toml");
     std::fs::write(&path, config.text()).expect("the configuration is written");
-    let mut process = Process::spawn(&mut command(work, &path));
+    let mut command = command(work, &path);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let mut process = Process::spawn(&mut command);
     let addr = process.address(START_LIMIT)?;
     Ok((process, addr))
 }
@@ -304,7 +337,8 @@ pub fn build(package: &str, program: &str) -> PathBuf {
 #[must_use]
 pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = u16::try_from(std::process::id() % 9_000).expect("below 9000");
+    // Processes that start one after the other begin far from each other.
+    let base = u16::try_from(std::process::id() % 9_000 * 613 % 9_000).expect("below 9000");
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = 12_000 + (base + step % 9_000) % 18_000;

@@ -23,6 +23,12 @@ pub struct Allowance {
     pub keep_free: u64,
 }
 
+/// Bytes of free space that uploads may take.
+#[must_use]
+pub fn usable(free_space: u64, keep_free: u64) -> u64 {
+    free_space.saturating_sub(keep_free)
+}
+
 /// An upload that asks for room.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -248,7 +254,7 @@ impl Counts {
         }
         let usable = allowance
             .free_space
-            .map(|free| u128::from(free.saturating_sub(allowance.keep_free)));
+            .map(|free| u128::from(usable(free, allowance.keep_free)));
         if usable.is_some_and(|usable| bytes > usable.saturating_sub(self.expected)) {
             return Err(Full::Space);
         }

@@ -2,7 +2,7 @@
 
 mod budget;
 
-pub use budget::{Allowance, Budget, Full, Request};
+pub use budget::{Allowance, Budget, Full, Request, usable};
 
 #[cfg(test)]
 mod tests;

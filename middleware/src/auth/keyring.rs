@@ -124,6 +124,16 @@ impl KeyRing {
         self.valid().next()
     }
 
+    /// Tells servers with different first keys apart, and says nothing of the key: 8 hex digits.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    pub fn fingerprint(&self) -> String {
+        let secret = self.keys.first().map_or(&[][..], |key| key.secret.expose());
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("any key length is valid");
+        mac.update(b"steadfast fingerprint\0");
+        hex::encode(&mac.finalize().into_bytes()[..4])
+    }
+
     /// 32 bytes that only this server can make of an owner and an idempotency key. They stay
     /// the same as long as the first key does.
     #[must_use]

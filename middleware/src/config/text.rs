@@ -86,7 +86,8 @@ pub(super) fn is_host_port(text: &str) -> bool {
     digits && port.parse::<u16>().is_ok() && name && is_host_name(host)
 }
 
-fn is_host_name(host: &str) -> bool {
+/// Labels of letters, digits, `-` and `_`, with dots between them.
+pub(super) fn is_host_name(host: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label
@@ -113,14 +114,6 @@ pub(super) fn is_origin(url: &str) -> bool {
         inside.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
     };
     is_host_port(authority) || is_host_name(authority) || is_bare_v6(authority)
-}
-
-/// `redis://` or `rediss://` and something behind it; the rest is for the Redis client to judge.
-pub(super) fn is_redis_url(url: &str) -> bool {
-    let rest = url
-        .strip_prefix("redis://")
-        .or_else(|| url.strip_prefix("rediss://"));
-    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 /// Visible ASCII without spaces.
@@ -268,11 +261,6 @@ mod tests {
             is_server_name,
             &["a", "node-1", &"x".repeat(32)],
             &["", "A", "a.b", "a_b", &"x".repeat(33)],
-        );
-        assert_split(
-            is_redis_url,
-            &["redis://h:1/0", "rediss://:pw@h"],
-            &["", "h:1", "http://h", "redis://", "redis://a b"],
         );
         assert_split(
             is_interface_pattern,

@@ -18,7 +18,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("security.sign_chunks", "chunks would be taken unsigned"),
     ("security.allow", "nobody would be kept out"),
     ("security.deny", "nobody would be kept out"),
-    ("sessions.store", "sessions would not be shared"),
     ("storage.backend", "the bytes would stay on this machine"),
     ("limits.requests_per_second", "nobody would be limited"),
     ("limits.burst", "nobody would be limited"),
@@ -28,7 +27,6 @@ const REFUSED: &[(&str, &str)] = &[
 /// Accepted, with a notice when set to anything but the default. A switch turned off is what
 /// happens anyway, and needs none.
 const IDLE: &[&str] = &[
-    "server.advertise",
     "server.trusted_proxies",
     "server.enable_dynamic_workers",
     "server.worker_scale_up_thresh",
@@ -42,9 +40,6 @@ const IDLE: &[&str] = &[
     "dialects.tus_path",
     "dialects.rufh_104",
     "security.max_skew",
-    "sessions.redis_url",
-    "sessions.redis_prefix",
-    "sessions.redis_required",
     "storage.bucket",
     "storage.prefix",
     "storage.endpoint",

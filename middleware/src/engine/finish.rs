@@ -167,7 +167,7 @@ impl Engine {
                 self.let_go(active);
             }
             Err(Refusal::NoSession | Refusal::StateLost | Refusal::Elsewhere(_)) => {
-                self.schedule.attempted(key, None)
+                self.schedule.attempted(key, None);
             }
             Err(_) => {
                 job.failures += 1;

@@ -25,6 +25,7 @@ mod finish;
 mod known;
 mod latch;
 mod prove;
+mod readiness;
 mod receive;
 mod recover;
 mod schedule;
@@ -46,6 +47,7 @@ use tokio_util::task::TaskTracker;
 
 pub use command::{Append, Appended, Create, Created, Refusal, Source, SourceError};
 pub use deliver::{Damage, Deliver, Delivered, Delivery};
+pub use readiness::{Condition, Disk};
 pub use view::{Gaps, View};
 
 use crate::admission::Budget;
@@ -78,8 +80,12 @@ pub struct Engine {
     background: OnceLock<Weak<dyn Deliver>>,
     /// Bounds the attempts at once, with all they read and keep open.
     deliveries: Arc<Semaphore>,
+    /// The process was asked to end.
+    ending: CancellationToken,
+    /// No hand-off is begun: the process was asked to end, or the disk has failed.
     draining: CancellationToken,
     latch: Arc<latch::Latch>,
+    space: readiness::Space,
 }
 
 impl Engine {
@@ -91,7 +97,8 @@ impl Engine {
         blobs: Arc<dyn Blobs>,
         clock: Clock,
     ) -> Arc<Self> {
-        let draining = CancellationToken::new();
+        let ending = CancellationToken::new();
+        let draining = ending.child_token();
         let latch = Arc::new(latch::Latch::new(draining.clone()));
         let budget = match store.peers() {
             Some(_) => Budget::watched(),
@@ -113,8 +120,10 @@ impl Engine {
             table: table::Table::default(),
             background: OnceLock::new(),
             tasks: TaskTracker::new(),
+            ending,
             draining,
             latch,
+            space: readiness::Space::default(),
         })
     }
 
@@ -128,7 +137,7 @@ impl Engine {
     /// Starts no more hand-offs and waits for the running ones, and for chunks whose last byte
     /// has arrived; notes what the next process need not check.
     pub async fn drain(&self) {
-        self.draining.cancel();
+        self.ending.cancel();
         for job in self.schedule.close() {
             let key = job.key;
             // An outcome that the log did not take has a last chance, and else is asked for again.

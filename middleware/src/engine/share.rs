@@ -11,11 +11,16 @@ use super::steps::Steps;
 use super::{Engine, Gaps, Refusal, View};
 use crate::config::Durability as Level;
 use crate::store::{Bound, Cancel, News, Peers, Share, StoreError, Told};
-use crate::upload::{Durability, Owner, Record, UploadKey};
+use crate::upload::{Durability, Owner, Record, SessionId, UploadKey};
 
 /// The wait before a hand-off is tried again whose claim could not be asked for. It does not grow:
 /// nothing is wrong with the upload.
 pub(super) const UNREACHABLE_DELAY: Duration = Duration::from_millis(500);
+
+/// How long another server may take to make an upload that it has begun to make, and how often it is
+/// looked whether it has.
+const MADE_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How often it is stated what the uploads of an owner take.
 const SHARE_EVERY: Duration = Duration::from_secs(1);
@@ -78,21 +83,44 @@ impl Engine {
         };
         let name = create.id.unnamed().key();
         let refused = |error: StoreError| self.refusal(create.id.key(), &error);
-        let Some(server) = peers.maker(name).await.map_err(refused)? else {
-            return Ok(None);
-        };
-        let id = create.id.of(&server);
-        let Some(told) = self.find(id.key()).await? else {
-            peers.replace_maker(name).await.map_err(refused)?;
-            return Ok(None);
-        };
+        let mut gone = None;
+        loop {
+            let maker = peers.maker(name, gone.as_deref()).await;
+            let Some(server) = maker.map_err(refused)? else {
+                return Ok(None);
+            };
+            let id = create.id.of(&server);
+            if let Some(told) = self.find_made(peers, id.key()).await? {
+                return self.made(create, id, &told).map(Some);
+            }
+            gone = Some(server);
+        }
+    }
+
+    /// An upload that another server has made, or is just making.
+    async fn find_made(&self, peers: &dyn Peers, key: UploadKey) -> Result<Option<Told>, Refusal> {
+        let asked = tokio::time::Instant::now();
+        loop {
+            let found = peers.find(key).await;
+            let found = found.map_err(|error| self.refusal(key, &error))?;
+            if let Some(told) = found {
+                return Ok(Some(told).filter(|told| !self.deadlines().has_expired(&told.record)));
+            }
+            if asked.elapsed() >= MADE_WITHIN {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn made(&self, create: &Create, id: SessionId, told: &Told) -> Result<Created, Refusal> {
         let header = &told.record.header;
         let same = same_file(&header.declaration, &create.declaration);
         if !same || header.owner != create.owner {
             return Err(Refusal::IdempotencyMismatch);
         }
         let view = View::new(id.key(), &told.record, &self.deadlines(), self.clock.now());
-        Ok(Some(Created { id, view }))
+        Ok(Created { id, view })
     }
 
     /// Counts what an owner's uploads take on all servers, where that is bounded.

@@ -228,33 +228,41 @@ impl From<Refusal> for Problem {
                 Code::BODY_INCOMPLETE,
                 "Nothing of this request was kept; send it again.",
             ),
-            Refusal::Busy => problem(
-                Code::BUSY,
-                "Another request for these bytes is still running.",
-            ),
-            Refusal::Unavailable => problem(
-                Code::STORE_UNAVAILABLE,
-                "The server's disk failed; nothing that was acknowledged is given up.",
-            ),
-            Refusal::Unreachable => problem(
-                Code::STORE_UNAVAILABLE,
-                "What the servers share cannot be reached; nothing that was acknowledged is given up.",
-            ),
-            Refusal::Elsewhere(ref peer) => wrong_server(peer),
-            Refusal::NoAnswer(ref peer) => Self::new(
-                Code::BUSY,
-                format!(
-                    "The server {} keeps this upload and does not answer; ask again.",
-                    peer.name
-                ),
-            ),
-            Refusal::Draining => problem(Code::DRAINING, "Try again in a moment."),
-            Refusal::Internal => problem(Code::INTERNAL, "The cause is in the server's log."),
+            ref other => of_server(other),
         };
         match seconds_until_retry(&refusal) {
             Some(seconds) => told.retry_after(seconds),
             None => told,
         }
+    }
+}
+
+/// Refusals for what the server cannot do now, or this one never.
+fn of_server(refusal: &Refusal) -> Problem {
+    let problem = |code, detail: &str| Problem::new(code, detail);
+    match refusal {
+        Refusal::Busy => problem(
+            Code::BUSY,
+            "Another request for these bytes is still running.",
+        ),
+        Refusal::Unavailable => problem(
+            Code::STORE_UNAVAILABLE,
+            "The server's disk failed; nothing that was acknowledged is given up.",
+        ),
+        Refusal::Unreachable => problem(
+            Code::STORE_UNAVAILABLE,
+            "What the servers share cannot be reached; nothing that was acknowledged is given up.",
+        ),
+        Refusal::Elsewhere(peer) => wrong_server(peer),
+        Refusal::NoAnswer(peer) => Problem::new(
+            Code::BUSY,
+            format!(
+                "The server {} keeps this upload and does not answer; ask again.",
+                peer.name
+            ),
+        ),
+        Refusal::Draining => problem(Code::DRAINING, "Try again in a moment."),
+        _ => problem(Code::INTERNAL, "The cause is in the server's log."),
     }
 }
 

@@ -13,7 +13,11 @@ mod disk;
 mod fence;
 mod memory;
 mod peers;
+#[cfg(feature = "redis")]
+mod redis;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{Redis, Settings};
 pub use contract::{BoxFuture, Listed, Log, Opened, Store, StoreError};
 pub use disk::Disk;
 pub use memory::Memory;

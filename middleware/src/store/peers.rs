@@ -27,11 +27,13 @@ pub trait Peers: Send + Sync {
     fn answer(&self, key: UploadKey, answer: Cancel) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The other server that has made the upload of a repeated create request; `None` where it is
-    /// this one, as it is from now on where there was none. `name` stands for the request.
-    fn maker(&self, name: UploadKey) -> BoxFuture<'_, Result<Option<String>, StoreError>>;
-
-    /// Takes note that another server's upload is no more, so that this one makes it anew.
-    fn replace_maker(&self, name: UploadKey) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// this one, as it is from now on where there was none, or where it was the server `gone`, whose
+    /// upload is no more. `name` stands for the request.
+    fn maker<'a>(
+        &'a self,
+        name: UploadKey,
+        gone: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 
     /// States what the unfinished uploads of an owner take on this server, with an order: what was
     /// stated later counts. Where `bound` is given and all servers together are above it, nothing

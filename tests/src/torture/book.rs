@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -90,6 +90,8 @@ pub struct Mix {
     pub cancels: usize,
     /// Whether new uploads begin when old ones end.
     pub renews: bool,
+    /// What a client waits that nobody answers, or that the server refuses for now.
+    pub patience: Duration,
 }
 
 impl Default for Mix {
@@ -99,6 +101,7 @@ impl Default for Mix {
             rude: 8,
             cancels: 1,
             renews: true,
+            patience: Duration::from_millis(1),
         }
     }
 }
@@ -156,7 +159,7 @@ impl Book {
 
     /// What a client does next; none while there is nothing to do.
     pub fn next(&mut self, rng: &mut Rng, mix: &Mix) -> Option<Step> {
-        let is_open = |upload: &Upload| upload.phase == Phase::Open;
+        let is_open = |upload: &Upload| upload.phase == Phase::Open && !upload.watched;
         let open: Vec<usize> = (0..self.uploads.len())
             .filter(|at| is_open(&self.uploads[*at]))
             .collect();

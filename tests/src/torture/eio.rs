@@ -135,7 +135,7 @@ fn case(context: &Context, number: usize, injection: &Injection) -> Report {
         open: 3,
         rude: 0,
         cancels: 0,
-        renews: true,
+        ..Mix::default()
     };
     lane.report.cycles = 1;
     let trace = lane.root().join("trace");

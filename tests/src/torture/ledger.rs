@@ -57,6 +57,8 @@ pub struct Upload {
     pub listed: BTreeSet<usize>,
     /// Chunks on their way now, and how often.
     pub busy: BTreeMap<usize, usize>,
+    /// Whether one client alone sends it.
+    pub watched: bool,
     /// Whether a cancel was sent, answered or not.
     pub cancel_sent: bool,
     /// Where it stands.
@@ -86,6 +88,7 @@ impl Upload {
             listed: BTreeSet::new(),
             hold: false,
             busy: BTreeMap::new(),
+            watched: false,
             cancel_sent: false,
             phase: Phase::Open,
             done_at: None,

@@ -3,16 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::book::{Book, Heard, How, Mix, Step};
 use super::rng::Rng;
 use super::wire::{self, Wire};
 use crate::data;
 use crate::http::Request;
-
-/// What a client waits when there is nothing to do, or nobody to talk to.
-const IDLE: Duration = Duration::from_millis(1);
 
 /// What clients need to know.
 #[derive(Debug, Clone)]
@@ -44,7 +40,7 @@ pub fn during<T>(book: &Mutex<Book>, rng: &Rng, load: &Load, meanwhile: impl FnO
                     let step = open(book).next(&mut rng, &load.mix);
                     let done = step.is_some_and(|step| perform(book, &mut wire, step));
                     if !done {
-                        std::thread::sleep(IDLE);
+                        std::thread::sleep(load.mix.patience);
                     }
                 }
             });

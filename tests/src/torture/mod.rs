@@ -21,6 +21,7 @@ pub mod double;
 pub mod eio;
 pub mod finding;
 pub mod full;
+pub mod index;
 pub mod instance;
 pub mod kill;
 pub mod lane;
@@ -28,8 +29,10 @@ pub mod lanes;
 pub mod ledger;
 pub mod load;
 pub mod oracle;
+pub mod outage;
 pub mod plan;
 pub mod power;
+pub mod redis;
 pub mod report;
 pub mod rng;
 pub mod rot;
@@ -37,6 +40,7 @@ pub mod sabotage;
 pub mod settle;
 pub mod shutdown;
 pub mod strace;
+pub mod watch;
 pub mod wire;
 
 use std::io::Write as _;
@@ -58,6 +62,7 @@ pub const TIERS: &[(&str, Tier)] = &[
     ("rot", rot::run),
     ("eio", eio::run),
     ("full", full::run),
+    ("redis", redis::run),
 ];
 
 /// Runs what the command line asks for; fails when a bound was missed.

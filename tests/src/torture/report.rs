@@ -34,6 +34,8 @@ pub struct Report {
     pub durability: String,
     /// Figures of this tier alone.
     pub notes: BTreeMap<String, u64>,
+    /// How long things took that only some tiers do.
+    pub times: BTreeMap<String, Vec<Duration>>,
     /// Directories that were kept.
     pub places: Vec<PathBuf>,
 }
@@ -61,6 +63,9 @@ impl Report {
         for (note, count) in other.notes {
             *self.notes.entry(note).or_default() += count;
         }
+        for (what, times) in other.times {
+            self.times.entry(what).or_default().extend(times);
+        }
         if !other.durability.is_empty() {
             self.durability = other.durability;
         }
@@ -70,6 +75,17 @@ impl Report {
     /// Adds to a figure of this tier.
     pub fn note(&mut self, what: &str, count: usize) {
         *self.notes.entry(what.to_owned()).or_default() += count as u64;
+    }
+
+    /// Adds to how long something took.
+    pub fn time(&mut self, what: &str, took: Duration) {
+        self.times.entry(what.to_owned()).or_default().push(took);
+    }
+
+    /// What `percent` of 100 of those times were not longer than.
+    #[must_use]
+    pub fn took(&self, what: &str, percent: usize) -> Duration {
+        percentile(self.times.get(what).map_or(&[], Vec::as_slice), percent)
     }
 
     /// Findings of one kind.
@@ -82,13 +98,7 @@ impl Report {
     /// The restart that `percent` of 100 were not slower than.
     #[must_use]
     pub fn restart(&self, percent: usize) -> Duration {
-        let mut restarts = self.restarts.clone();
-        restarts.sort();
-        let last = restarts.len().saturating_sub(1);
-        restarts
-            .get(last * percent / 100)
-            .copied()
-            .unwrap_or_default()
+        percentile(&self.restarts, percent)
     }
 
     /// Whether every bound was kept.
@@ -138,6 +148,14 @@ impl Report {
         for (name, items) in parts.iter().filter(|(_, items)| !items.is_empty()) {
             let _ = writeln!(text, "    {name}: {}", items.join(", "));
         }
+        for (what, times) in &self.times {
+            let [half, most, all] = [50, 99, 100].map(|percent| percentile(times, percent));
+            let count = times.len();
+            let _ = writeln!(
+                text,
+                "    {what}: p50 {half:.0?} p99 {most:.0?} max {all:.0?} of {count}"
+            );
+        }
         for kind in ["lost", "phantom", "double", "odd"] {
             let of_kind = self.found.iter().filter(|found| found.kind() == kind);
             for found in of_kind.take(SHOWN) {
@@ -154,6 +172,14 @@ impl Report {
             let _ = writeln!(text, "    kept: {}", place.display());
         }
     }
+}
+
+/// What `percent` of 100 times are not longer than.
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    let mut times = times.to_vec();
+    times.sort();
+    let last = times.len().saturating_sub(1);
+    times.get(last * percent / 100).copied().unwrap_or_default()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
@@ -209,8 +235,22 @@ mod tests {
     }
 
     #[test]
+    fn times_of_parts_are_put_together() {
+        let mut report = good();
+        for part in 1..=2 {
+            let mut other = good();
+            (1..=50).for_each(|n| other.time("x", Duration::from_millis(n * part)));
+            report.add(other);
+        }
+        assert_eq!(report.took("x", 100), Duration::from_millis(100));
+        assert_eq!(report.took("x", 50), Duration::from_millis(34));
+        assert_eq!(report.took("y", 99), Duration::ZERO);
+    }
+
+    #[test]
     fn the_line_has_every_figure() {
         let mut report = good();
+        report.time("answers", Duration::from_millis(7));
         report.found.push(Finding::Lost("chunk 3".to_owned()));
         let text = report.text("kill", 77, Duration::from_secs(1));
         for part in [
@@ -220,6 +260,7 @@ mod tests {
             "double 0",
             "seed 77",
             "chunk 3",
+            "answers: p50 7ms p99 7ms max 7ms of 1",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -24,7 +24,7 @@ const SWEEP_MAX: Duration = Duration::from_secs(20);
 const ASK_EVERY: Duration = Duration::from_millis(5);
 
 /// What may stay in a state directory that has no upload.
-const KEPT: &[&str] = &["lock", "secret", "volatile", "delivering", "lost"];
+const KEPT: &[&str] = &["lock", "secret", "volatile", "delivering", "lost", "server"];
 
 impl Lane {
     /// Finishes every upload, compares what the handler got, and sees to it that nothing stays

@@ -73,7 +73,13 @@ impl UploadConfig {
     /// Whether sessions are kept on disk, and not in memory only.
     #[must_use]
     pub fn keeps_sessions(&self) -> bool {
-        self.sessions.store == SessionStore::Disk && self.uploads.resumable_uploads_enabled
+        self.sessions.store != SessionStore::Memory && self.uploads.resumable_uploads_enabled
+    }
+
+    /// Whether the chunked dialect is spoken.
+    #[must_use]
+    pub fn speaks_chunked(&self) -> bool {
+        self.dialects.chunked && self.uploads.chunked_uploads_enabled
     }
 
     /// What acknowledgements of new uploads survive; those of sessions in memory no power cut,

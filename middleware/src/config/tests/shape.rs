@@ -200,13 +200,12 @@ redisaddr = "127.0.0.1:6379"
 }
 
 #[test]
-fn redis_asked_for_in_the_old_way_is_refused_in_the_new_one() {
-    let problems = refuse("[redis]\nredisenabled = true");
+fn redis_asked_for_in_the_old_way_is_had_in_the_new_one() {
+    let config = accept("[redis]\nredisenabled = true\nredisaddr = \"localhost:6380\"").config;
+    assert_eq!(config.sessions.store, SessionStore::Redis);
     assert_eq!(
-        problems,
-        [
-            "config.toml:2:1: sessions.store: \"redis\" is not available yet: sessions would not be shared"
-        ],
+        config.sessions.redis_url.expose(),
+        "redis://localhost:6380/0"
     );
     assert_eq!(
         refuse("[redis]\nredis_enabld = true"),

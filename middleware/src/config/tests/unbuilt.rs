@@ -21,7 +21,6 @@ fn what_would_weaken_security_or_move_data_is_refused() {
         ),
         ("[limits]\nburst = 1", "limits.burst: 1"),
         ("[limits]\nbandwidth = \"1KB\"", "limits.bandwidth: \"1KB\""),
-        ("[sessions]\nstore = \"redis\"", "sessions.store: \"redis\""),
         ("[storage]\nbackend = \"s3\"", "storage.backend: \"s3\""),
         (
             "[deduplication]\nmethod = \"hardlink\"\ndirectory = \"d\"",
@@ -107,10 +106,6 @@ fn the_rest_has_no_effect_and_says_so() {
         (
             "[server]\ntrusted_proxies = [\"::1\"]",
             "server.trusted_proxies: [\"::1\"] has no effect yet",
-        ),
-        (
-            "[server]\nadvertise = \"http://a\"",
-            "server.advertise: \"http://a\" has no effect yet",
         ),
         (
             "[server]\nworker_scale_up_thresh = 60",

@@ -17,6 +17,7 @@ mod handler;
 mod leftovers;
 mod lost;
 mod outcome;
+mod readiness;
 mod recovery;
 mod retry;
 mod rig;

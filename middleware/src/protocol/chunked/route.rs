@@ -16,7 +16,7 @@ pub enum Route {
 /// The route of a path as received, if this dialect is on and it is one of ours.
 #[must_use]
 pub fn route(config: &UploadConfig, path: &str) -> Option<Route> {
-    if !config.dialects.chunked || !config.uploads.chunked_uploads_enabled {
+    if !config.speaks_chunked() {
         return None;
     }
     match path {

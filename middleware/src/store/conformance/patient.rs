@@ -105,14 +105,8 @@ impl<'a> Patient<'a> {
         patiently(|| self.peers().ask_to_cancel(key)).await.unwrap()
     }
 
-    pub(super) async fn maker(self, name: UploadKey) -> Option<String> {
-        patiently(|| self.peers().maker(name)).await.unwrap()
-    }
-
-    pub(super) async fn replace_maker(self, name: UploadKey) {
-        patiently(|| self.peers().replace_maker(name))
-            .await
-            .unwrap();
+    pub(super) async fn maker(self, name: UploadKey, gone: Option<&str>) -> Option<String> {
+        patiently(|| self.peers().maker(name, gone)).await.unwrap()
     }
 
     pub(super) async fn share(self, owner: &'a Owner, share: Share, bound: Option<Bound>) -> bool {

@@ -12,17 +12,23 @@ pub(super) async fn a_repeated_create_has_one_maker(one: Patient<'_>, other: Pat
     let answers = Answers::default();
     let check = async {
         for _ in 0..2 {
-            assert_eq!(one.maker(key(1)).await, None, "it makes it");
+            assert_eq!(one.maker(key(1), None).await, None, "it makes it");
         }
-        assert_eq!(other.maker(key(2)).await, None, "another request");
-        let first = other.maker(key(1)).await.expect("the maker");
-        let second = one.maker(key(2)).await.expect("the maker");
+        assert_eq!(other.maker(key(2), None).await, None, "another request");
+        let first = other.maker(key(1), None).await.expect("the maker");
+        let second = one.maker(key(2), None).await.expect("the maker");
         assert_ne!(first, second, "servers have names of their own");
-        assert_eq!(one.maker(key(1)).await, None, "asking changes nothing");
+        assert_eq!(
+            one.maker(key(1), None).await,
+            None,
+            "asking changes nothing"
+        );
         for _ in 0..2 {
-            other.replace_maker(key(1)).await;
-            assert_eq!(other.maker(key(1)).await, None, "it makes it from now on");
-            assert_eq!(one.maker(key(1)).await.as_ref(), Some(&second));
+            let maker = other.maker(key(1), Some(&first)).await;
+            assert_eq!(maker, None, "it makes it from now on");
+            // Whose upload is gone was told by somebody who did not know of that.
+            let maker = one.maker(key(1), Some(&first)).await;
+            assert_eq!(maker.as_ref(), Some(&second));
         }
         // It is the name by which uploads are found.
         one.create(key(3), header(20)).await.unwrap();

@@ -33,7 +33,7 @@ impl World {
                 }
                 Told::Chunk(chunk, Err(refusal)) => (
                     format!("no chunk {chunk}: {refusal:?}"),
-                    heard_refusal(upload, refusal),
+                    heard_refusal(upload, &refusal),
                 ),
                 Told::Part => ("left".to_owned(), Ok(())),
                 Told::Status(Ok((view, missing))) => {
@@ -42,7 +42,7 @@ impl World {
                 }
                 Told::Status(Err(refusal)) => (
                     format!("no status: {refusal:?}"),
-                    heard_refusal(upload, refusal),
+                    heard_refusal(upload, &refusal),
                 ),
                 Told::Cancelled(Ok(())) => {
                     upload.cancelled = true;
@@ -50,7 +50,7 @@ impl World {
                 }
                 Told::Cancelled(Err(refusal)) => (
                     format!("not cancelled: {refusal:?}"),
-                    heard_refusal(upload, refusal),
+                    heard_refusal(upload, &refusal),
                 ),
             }
         };
@@ -192,12 +192,12 @@ fn heard_status(upload: &mut Upload, view: &View, missing: &[(u64, u64)]) -> Res
     Ok(())
 }
 
-fn heard_refusal(upload: &Upload, refusal: Refusal) -> Result<(), String> {
+fn heard_refusal(upload: &Upload, refusal: &Refusal) -> Result<(), String> {
     let gone = matches!(refusal, Refusal::NoSession | Refusal::StateLost);
     if gone && (!upload.held.is_empty() || upload.cancelled) {
         return Err(format!("chunks {:?} were safe: {refusal:?}", upload.held));
     }
-    if refusal == Refusal::Internal {
+    if *refusal == Refusal::Internal {
         return Err("an error of ours".to_owned());
     }
     Ok(())

@@ -233,14 +233,17 @@ impl Peers for Server {
         ready(Ok(()))
     }
 
-    fn maker(&self, name_of: UploadKey) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
-        let maker = *self.notes().makers.entry(name_of).or_insert(self.number);
-        ready(Ok((maker != self.number).then(|| name(maker))))
-    }
-
-    fn replace_maker(&self, name: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.notes().makers.insert(name, self.number);
-        ready(Ok(()))
+    fn maker<'a>(
+        &'a self,
+        name_of: UploadKey,
+        gone: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        let mut notes = self.notes();
+        let maker = notes.makers.entry(name_of).or_insert(self.number);
+        if gone == Some(name(*maker).as_str()) {
+            *maker = self.number;
+        }
+        ready(Ok((*maker != self.number).then(|| name(*maker))))
     }
 
     fn share(

@@ -141,12 +141,8 @@ impl<S: Store> Peers for Flaky<S> {
         self.lossy(|| self.others().answer(key, answer))
     }
 
-    fn maker(&self, name: UploadKey) -> Answer<'_, Option<String>> {
-        self.lossy(|| self.others().maker(name))
-    }
-
-    fn replace_maker(&self, name: UploadKey) -> Answer<'_, ()> {
-        self.lossy(|| self.others().replace_maker(name))
+    fn maker<'a>(&'a self, name: UploadKey, gone: Option<&'a str>) -> Answer<'a, Option<String>> {
+        self.lossy(|| self.others().maker(name, gone))
     }
 
     fn share(&self, owner: &Owner, share: Share, bound: Option<Bound>) -> Answer<'_, bool> {

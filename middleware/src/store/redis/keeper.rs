@@ -1,0 +1,206 @@
+//! Keeps this server known to the others, hears what they wish, and finds out when Redis is back or
+//! has lost what it was told.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant, SystemTime};
+
+use redis::RedisError;
+use redis::aio::MultiplexedConnection;
+
+use super::link::{COMMAND_TIMEOUT, LOOK_TIMEOUT};
+use super::scripts::Scripts;
+use super::{Redis, check};
+use crate::store::{News, StoreError};
+use crate::upload::{Timestamp, UploadKey};
+
+/// How often this server says that it is there.
+const BEAT_EVERY: Duration = Duration::from_millis(500);
+/// How often Redis is tried while it cannot be used.
+const TRY_EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked whether uploads of servers that are gone are to be forgotten, and at how
+/// many of them.
+const CLEAR_EVERY: Duration = Duration::from_secs(60);
+const CLEAR_MAX: isize = 100;
+/// What another server keeps is its own to forget, for this long after it has expired.
+const CLEAR_AFTER: Duration = Duration::from_secs(24 * 3_600);
+
+/// What is to be told next.
+#[derive(Default)]
+pub(super) struct Keeper {
+    news: VecDeque<News>,
+    /// Whether to look at Redis as if it were another: it has lost what it was told.
+    looks: bool,
+    cleared: Option<Instant>,
+    /// Why Redis is not fit for this, as it was said last.
+    unfit: Option<String>,
+}
+
+/// What a beat is answered.
+enum Beat {
+    /// Redis knew this server.
+    Known,
+    /// It had not heard of this process.
+    New,
+    /// Another process has this server's name, and began later.
+    Taken,
+}
+
+impl Redis {
+    /// Makes the first contact.
+    ///
+    /// # Errors
+    /// A sentence: Redis answers, and is not fit for this.
+    pub(super) async fn begin(&self) -> Result<(), String> {
+        let mut unfit = None;
+        for _ in 0..2 {
+            let checked = self.contact(true, &mut unfit).await;
+            match (checked, unfit.take()) {
+                (_, Some(sentence)) => return Err(sentence),
+                (Ok((Beat::Taken, _)), _) => return Err(self.is_taken()),
+                (Ok(_), _) => return Ok(()),
+                (Err(_), _) => {}
+            }
+        }
+        tracing::error!("Redis does not answer: uploads are refused with 503 until it does");
+        Ok(())
+    }
+
+    fn is_taken(&self) -> String {
+        format!(
+            "another server with the name {} began later; each needs its own server.name",
+            self.name()
+        )
+    }
+
+    pub(super) async fn next_news(&self) -> News {
+        let mut keeper = self.shared.keeper.lock().await;
+        loop {
+            if let Some(news) = keeper.news.pop_front() {
+                return news;
+            }
+            let is_up = self.shared.link.is_up();
+            tokio::time::sleep(if is_up { BEAT_EVERY } else { TRY_EVERY }).await;
+            self.beat(&mut keeper).await;
+        }
+    }
+
+    async fn beat(&self, keeper: &mut Keeper) {
+        let mut unfit = None;
+        let look = !self.shared.link.is_up() || keeper.looks;
+        let beat = self.contact(look, &mut unfit).await;
+        keeper.looks &= beat.is_err();
+        if let Some(sentence) = unfit
+            && keeper.unfit.as_ref() != Some(&sentence)
+        {
+            tracing::error!("{sentence}");
+            keeper.unfit = Some(sentence);
+        }
+        let Ok((beat, wishes)) = beat else { return };
+        keeper.unfit = None;
+        match beat {
+            Beat::Known => {}
+            Beat::New => {
+                self.forget_all_told();
+                keeper.looks = true;
+                keeper.news.push_back(News::Forgotten);
+            }
+            Beat::Taken => {
+                tracing::error!("{}: this one takes no more uploads", self.is_taken());
+                self.shared.link.shut();
+                return;
+            }
+        }
+        let behind = self.behind();
+        if !behind.is_empty() {
+            keeper.news.push_back(News::Behind(behind));
+        }
+        keeper.news.extend(wishes.into_iter().map(News::Cancel));
+        if keeper.cleared.is_none_or(|at| at.elapsed() >= CLEAR_EVERY) {
+            keeper.cleared = Some(Instant::now());
+            // What was not cleared is cleared next time.
+            let _ = self.clear().await;
+        }
+    }
+
+    /// Says that this server is there. Where it is to `look` whether Redis is fit for this, `unfit`
+    /// says why not.
+    async fn contact(
+        &self,
+        look: bool,
+        unfit: &mut Option<String>,
+    ) -> Result<(Beat, Vec<UploadKey>), super::link::Down> {
+        let work = async |connection: &mut MultiplexedConnection| {
+            if look {
+                check::look(&self.shared, connection, unfit).await?;
+                Scripts::load(connection).await?;
+            }
+            self.say(connection).await
+        };
+        let timeout = if look { LOOK_TIMEOUT } else { COMMAND_TIMEOUT };
+        self.shared.link.probe(timeout, work).await
+    }
+
+    async fn say(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(Beat, Vec<UploadKey>), RedisError> {
+        let shared = &self.shared;
+        let mut call = shared.scripts.beat.prepare_invoke();
+        call.key(shared.keys.server(self.name()));
+        call.key(shared.keys.wishes(self.name()));
+        call.arg(shared.identity.fence)
+            .arg(shared.identity.id.as_str());
+        call.arg(shared.me.url.as_deref().unwrap_or_default());
+        call.arg(shared.secret_print.as_str())
+            .arg(self.time_to_live());
+        let reply: Vec<String> = call.invoke_async(connection).await?;
+        let beat = match reply.first().map(String::as_str) {
+            Some("known") => Beat::Known,
+            Some("taken") => Beat::Taken,
+            _ => Beat::New,
+        };
+        let wishes = reply.iter().skip(1).filter_map(|key| key.parse().ok());
+        Ok((beat, wishes.collect()))
+    }
+
+    /// Forgets uploads that expired long ago and whose server has not done so.
+    async fn clear(&self) -> Result<(), StoreError> {
+        let deadlines = self.shared.keys.deadlines();
+        let now = Timestamp::from(SystemTime::now());
+        let mut due = redis::pipe();
+        due.zrangebyscore_limit(&deadlines, "-inf", now.0, 0, CLEAR_MAX);
+        let due = self.shared.link.send(&due).await;
+        let (due,): (Vec<String>,) = due.map_err(super::index::unavailable)?;
+        for key in due.iter().filter_map(|key| key.parse().ok()) {
+            let next = match self.held(key).await? {
+                None => None,
+                Some(held) => {
+                    let end = held.record.ended.unwrap_or(held.record.last_activity);
+                    let end = end.after(self.shared.keep);
+                    let is_mine = held.peer.name == self.name();
+                    let gone = is_mine && self.local.read(key).await?.is_none();
+                    let forgotten = gone || end.after(CLEAR_AFTER) <= now;
+                    (!forgotten).then(|| end.max(now.after(CLEAR_EVERY)))
+                }
+            };
+            let mut commands = redis::pipe();
+            match next {
+                Some(next) => commands.zadd(&deadlines, key.to_string(), next.0).ignore(),
+                None => commands
+                    .del(self.shared.keys.upload(key))
+                    .ignore()
+                    .del(self.shared.keys.chunks(key))
+                    .ignore()
+                    .zrem(&deadlines, key.to_string())
+                    .ignore(),
+            };
+            let () = self
+                .shared
+                .link
+                .send(&commands)
+                .await
+                .map_err(super::index::unavailable)?;
+        }
+        Ok(())
+    }
+}

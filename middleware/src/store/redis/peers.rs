@@ -1,0 +1,159 @@
+use std::time::{Duration, Instant};
+
+use super::Redis;
+use super::index::{Whole, unavailable};
+use super::record::{self, Held};
+use super::told::Told;
+use crate::store::{self, Bound, BoxFuture, Cancel, News, Peers, Share, StoreError};
+use crate::upload::{Owner, Record, UploadKey};
+
+/// How long somebody waits for what another server is asked, and how often they look.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long an answer is kept for those who asked, milliseconds.
+const ANSWER_KEPT: u64 = 10_000;
+
+const ANSWERS: [(&str, Cancel); 5] = [
+    ("done", Cancel::Done),
+    ("finishing", Cancel::Finishing),
+    ("completed", Cancel::Completed),
+    ("unknown", Cancel::Unknown),
+    ("failed", Cancel::Failed),
+];
+
+impl Redis {
+    async fn told_by_another(&self, key: UploadKey) -> Result<Option<store::Told>, StoreError> {
+        let held = self.held(key).await?;
+        let held = held.filter(|held| held.peer.name != self.name());
+        Ok(held.map(|Held { record, peer }| store::Told { record, peer }))
+    }
+
+    async fn tell_of(&self, key: UploadKey, now: Told, whole: Whole) -> Result<(), StoreError> {
+        let told = self.register_whole(key, &whole).await;
+        self.note_told(key, now, &told);
+        told
+    }
+
+    async fn wish(&self, key: UploadKey) -> Result<Option<Cancel>, StoreError> {
+        let Some(held) = self.held(key).await? else {
+            return Ok(Some(Cancel::Unknown));
+        };
+        let (shared, answer) = (&self.shared, self.shared.keys.answer(key));
+        let wishes = shared.keys.wishes(&held.peer.name);
+        let mut wish = redis::pipe();
+        wish.del(&answer).ignore();
+        wish.sadd(&wishes, key.to_string()).ignore();
+        wish.cmd("PEXPIRE")
+            .arg(&wishes)
+            .arg(self.time_to_live())
+            .ignore();
+        let () = shared.link.send(&wish).await.map_err(unavailable)?;
+        let asked = Instant::now();
+        while asked.elapsed() < ANSWER_WITHIN {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let mut look = redis::pipe();
+            look.get(&answer);
+            let (word,): (Option<String>,) = shared.link.send(&look).await.map_err(unavailable)?;
+            let known = |word: String| ANSWERS.iter().find(|(known, _)| *known == word);
+            if let Some((_, answer)) = word.and_then(known) {
+                return Ok(Some(*answer));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn answer_wish(&self, key: UploadKey, answer: Cancel) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let word = ANSWERS.iter().find(|(_, known)| *known == answer);
+        let word = word.map_or("failed", |(word, _)| word);
+        let mut commands = redis::pipe();
+        commands
+            .pset_ex(shared.keys.answer(key), word, ANSWER_KEPT)
+            .ignore();
+        commands
+            .srem(shared.keys.wishes(self.name()), key.to_string())
+            .ignore();
+        shared.link.send(&commands).await.map_err(unavailable)
+    }
+
+    async fn find_maker(
+        &self,
+        name: UploadKey,
+        gone: Option<&str>,
+    ) -> Result<Option<String>, StoreError> {
+        let mut call = self.shared.scripts.maker.prepare_invoke();
+        call.key(self.shared.keys.maker(name));
+        call.arg(self.name()).arg(self.time_to_live());
+        call.arg(gone.unwrap_or_default());
+        let found: Result<(String,), _> = self.shared.link.run(&call).await;
+        let (maker,) = found.map_err(unavailable)?;
+        Ok(Some(maker).filter(|maker| maker != self.name()))
+    }
+
+    async fn state_share(
+        &self,
+        owner: &Owner,
+        share: Share,
+        bound: Option<Bound>,
+    ) -> Result<bool, StoreError> {
+        let bound = bound.unwrap_or_default();
+        let keep = u64::try_from(self.shared.keep.as_millis()).unwrap_or(u64::MAX);
+        let mut call = self.shared.scripts.share.prepare_invoke();
+        call.key(self.shared.keys.owner(owner));
+        call.arg(self.name()).arg(self.shared.identity.fence);
+        call.arg(share.version).arg(share.sessions).arg(share.bytes);
+        call.arg(bound.sessions).arg(bound.bytes).arg(keep);
+        let reply: Result<(String,), _> = self.shared.link.run(&call).await;
+        let (word,) = reply.map_err(unavailable)?;
+        Ok(word == "ok")
+    }
+}
+
+impl Peers for Redis {
+    fn is_reachable(&self) -> bool {
+        self.shared.link.is_usable()
+    }
+
+    fn find(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<store::Told>, StoreError>> {
+        Box::pin(self.told_by_another(key))
+    }
+
+    fn tell(&self, key: UploadKey, record: &Record) -> BoxFuture<'_, Result<(), StoreError>> {
+        if self.revision_told(key) == Some(record.revision) {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        let now = self.telling(record.revision);
+        let whole = self.whole(record, record::unproven(record));
+        Box::pin(self.tell_of(key, now, whole))
+    }
+
+    fn ask_to_cancel(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Cancel>, StoreError>> {
+        Box::pin(self.wish(key))
+    }
+
+    fn answer(&self, key: UploadKey, answer: Cancel) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.answer_wish(key, answer))
+    }
+
+    fn maker<'a>(
+        &'a self,
+        name: UploadKey,
+        gone: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        Box::pin(self.find_maker(name, gone))
+    }
+
+    fn share(
+        &self,
+        owner: &Owner,
+        share: Share,
+        bound: Option<Bound>,
+    ) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let owner = owner.clone();
+        Box::pin(async move { self.state_share(&owner, share, bound).await })
+    }
+
+    fn news(&self) -> BoxFuture<'_, News> {
+        Box::pin(self.next_news())
+    }
+}

@@ -1,0 +1,41 @@
+-- States what the uploads of an owner take on one server, unless all servers together would be above
+-- the bound.
+--
+-- KEYS: owner
+-- ARGV: server, fence, version, sessions, bytes, bound of sessions, bound of bytes (0 = none),
+--       for how long a statement counts (ms)
+local now = redis.call('TIME')
+now = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+local sessions, bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
+local newest = true
+local all = redis.call('HGETALL', KEYS[1])
+for at = 1, #all, 2 do
+  local fence, version, its_sessions, its_bytes, stated =
+    string.match(all[at + 1], '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  fence, version = tonumber(fence), tonumber(version)
+  if not fence or now - tonumber(stated) > tonumber(ARGV[8]) then
+    redis.call('HDEL', KEYS[1], all[at])
+  elseif all[at] ~= ARGV[1] then
+    sessions = sessions + tonumber(its_sessions)
+    bytes = bytes + tonumber(its_bytes)
+  elseif fence > tonumber(ARGV[2])
+    or (fence == tonumber(ARGV[2]) and version > tonumber(ARGV[3])) then
+    -- What was stated later includes what is stated now.
+    newest = false
+    sessions = sessions - tonumber(ARGV[4]) + tonumber(its_sessions)
+    bytes = bytes - tonumber(ARGV[5]) + tonumber(its_bytes)
+  end
+end
+local bound_of_sessions, bound_of_bytes = tonumber(ARGV[6]), tonumber(ARGV[7])
+if (bound_of_sessions > 0 and sessions > bound_of_sessions)
+  or (bound_of_bytes > 0 and bytes > bound_of_bytes) then
+  return {'full'}
+end
+if newest and ARGV[4] == '0' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+elseif newest then
+  local stated = table.concat({ARGV[2], ARGV[3], ARGV[4], ARGV[5], string.format('%d', now)}, ' ')
+  redis.call('HSET', KEYS[1], ARGV[1], stated)
+  redis.call('PEXPIRE', KEYS[1], ARGV[8])
+end
+return {'ok'}

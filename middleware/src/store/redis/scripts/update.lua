@@ -1,0 +1,37 @@
+-- Tells what was added to an upload. Once more, it changes nothing.
+--
+-- KEYS: upload, chunks
+-- ARGV: fence, server, revision before, revision, time to live (ms), last chunk,
+--       number of fields and values, field, value, ..., then chunk, bit, ...
+local at = redis.call('HMGET', KEYS[1], 'fence', 'server', 'revision', 'url')
+if not at[1] then
+  return {'unknown'}
+end
+local fence, mine = tonumber(at[1]), tonumber(ARGV[1])
+if fence > mine or (fence == mine and at[2] ~= ARGV[2]) then
+  return {'elsewhere', at[2], at[4] or ''}
+end
+if fence < mine then
+  return {'unknown'}
+end
+local revision = tonumber(at[3])
+if revision >= tonumber(ARGV[4]) then
+  return {'ok'}
+end
+if revision ~= tonumber(ARGV[3]) then
+  return {'unknown'}
+end
+local fields = tonumber(ARGV[7])
+redis.call('HSET', KEYS[1], 'revision', ARGV[4], unpack(ARGV, 8, 7 + fields))
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+if #ARGV > 7 + fields then
+  -- The whole length at once: a string that grows is given twice the room.
+  if redis.call('EXISTS', KEYS[2]) == 0 then
+    redis.call('SETBIT', KEYS[2], ARGV[6], 0)
+  end
+  for at = 8 + fields, #ARGV, 2 do
+    redis.call('SETBIT', KEYS[2], ARGV[at], ARGV[at + 1])
+  end
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+end
+return {'ok'}
