@@ -5,7 +5,7 @@ use super::super::{Peer, StoreError};
 use super::news::{Answers, with_news};
 use super::patient::Patient;
 use super::samples::{AT, ended, received};
-use super::telling::{Teller, assert_found};
+use super::telling::{Teller, assert_forgets, assert_found};
 use crate::upload::sample::{header, key};
 use crate::upload::{Entry, UploadKey};
 
@@ -30,25 +30,15 @@ async fn one_after_the_other(one: Patient<'_>, other: Patient<'_>, check: impl A
     with_news(one.0, &answers, check).await;
 }
 
-async fn create_on_both(one: Patient<'_>, other: Patient<'_>, key: UploadKey) {
-    one.create(key, header(20)).await.unwrap();
-    other.create(key, header(20)).await.unwrap();
-}
-
-/// Asserts that `one` cannot tell of an upload that `other` keeps, nor hand it over.
-async fn assert_lost(one: Patient<'_>, key: UploadKey, peer: &Peer) {
+/// Asserts that `one` cannot hand an upload over that `other` keeps.
+async fn assert_cannot_claim(one: Patient<'_>, key: UploadKey, peer: &Peer) {
     for _ in 0..2 {
         let (record, log) = one.open(key).await;
-        assert_eq!(elsewhere(log.publish(&record, &[]).await), *peer);
-        assert_eq!(
-            elsewhere(log.append(record.revision, &[BEGUN]).await),
-            *peer
-        );
+        let claimed = log.append(record.revision, &[BEGUN]).await;
+        assert_eq!(elsewhere(claimed), *peer);
         let after = one.read(key).await.unwrap();
         assert_eq!((after.revision, after.attempts), (record.revision, 0));
     }
-    let record = one.read(key).await.unwrap();
-    assert_eq!(elsewhere(one.tell(key, &record).await), *peer);
 }
 
 pub(super) async fn an_upload_belongs_to_the_server_started_later(
@@ -57,11 +47,12 @@ pub(super) async fn an_upload_belongs_to_the_server_started_later(
 ) {
     let check = async || {
         let key = key(1);
-        create_on_both(one, other, key).await;
+        one.create(key, header(20)).await.unwrap();
         let mut losing = Teller::open(one, key).await;
         losing.publish(&[received(0)]).await;
         assert_found(one, other, key, &losing.record).await;
 
+        other.create(key, header(20)).await.unwrap();
         let mut winning = Teller::open(other, key).await;
         winning.publish(&[received(10)]).await;
         assert_found(other, one, key, &winning.record).await;
@@ -72,7 +63,12 @@ pub(super) async fn an_upload_belongs_to_the_server_started_later(
         let told = losing.log.publish(&losing.record, &rest).await;
         assert_eq!(elsewhere(told), peer);
         drop(losing);
-        assert_lost(one, key, &peer).await;
+        for _ in 0..2 {
+            let (record, log) = one.open(key).await;
+            assert_eq!(elsewhere(log.publish(&record, &[]).await), peer);
+            assert_eq!(elsewhere(one.tell(key, &record).await), peer);
+        }
+        assert_cannot_claim(one, key, &peer).await;
 
         assert_found(other, one, key, &winning.record).await;
         winning.publish(&[received(0), SEALED]).await;
@@ -90,16 +86,16 @@ pub(super) async fn whoever_has_an_upload_no_more_cannot_claim_it(
 ) {
     let check = async || {
         let key = key(1);
-        create_on_both(one, other, key).await;
+        one.create(key, header(20)).await.unwrap();
         let mut losing = Teller::open(one, key).await;
-        losing.publish(&[received(0), received(10), SEALED]).await;
+        losing.publish(&[received(0), received(10)]).await;
+        other.create(key, header(20)).await.unwrap();
         let winning = Teller::open(other, key).await;
         let peer = one.find(key).await.unwrap().peer;
         // It has not told of anything since.
-        let claimed = losing.log.append(losing.record.revision, &[BEGUN]).await;
-        assert_eq!(elsewhere(claimed), peer);
+        losing.add(&[SEALED]).await;
         drop(losing);
-        assert_lost(one, key, &peer).await;
+        assert_cannot_claim(one, key, &peer).await;
         assert_found(other, one, key, &winning.record).await;
     };
     one_after_the_other(one, other, check).await;
@@ -108,21 +104,22 @@ pub(super) async fn whoever_has_an_upload_no_more_cannot_claim_it(
 pub(super) async fn a_loser_takes_nothing_from_the_winner(one: Patient<'_>, other: Patient<'_>) {
     let check = async || {
         let key = key(1);
-        create_on_both(one, other, key).await;
+        one.create(key, header(20)).await.unwrap();
+        let mut losing = Teller::open(one, key).await;
+        other.create(key, header(20)).await.unwrap();
         let mut winning = Teller::open(other, key).await;
         winning.publish(&[received(0)]).await;
-        let (record, log) = one.open(key).await;
-        let peer = elsewhere(log.publish(&record, &[]).await);
-        assert_eq!(one.find(key).await.unwrap().peer, peer);
-        drop(log);
+        let lost = [received(10)];
+        losing.add(&lost).await;
+        let told = losing.log.publish(&losing.record, &lost).await;
+        assert_eq!(elsewhere(told), one.find(key).await.unwrap().peer);
+        drop(losing);
         one.remove(key).await;
         assert_found(other, one, key, &winning.record).await;
-        let rest = [received(10), SEALED, BEGUN];
-        winning.publish(&rest).await;
+        winning.publish(&[received(10), SEALED, BEGUN]).await;
         assert_found(other, one, key, &winning.record).await;
         drop(winning);
-        other.remove(key).await;
-        assert!(one.find(key).await.is_none());
+        assert_forgets(other, one, key).await;
     };
     one_after_the_other(one, other, check).await;
 }

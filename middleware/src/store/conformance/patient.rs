@@ -6,9 +6,10 @@ use crate::store::Bound;
 use crate::upload::{Entry, Header, Owner, Record, UploadKey};
 
 /// How often something is asked.
-const TRIES_MAX: usize = 200;
-/// The wait before it is asked again.
-pub(super) const PAUSE: Duration = Duration::from_millis(20);
+const TRIES_MAX: usize = 50;
+/// The waits before it is asked again grow up to this: a store may take a while to find out that
+/// its network is back.
+pub(super) const PAUSE: Duration = Duration::from_millis(160);
 /// How often a server is asked that gives no answer in time.
 const ASKS_MAX: usize = 10;
 
@@ -23,12 +24,17 @@ pub(super) struct PatientLog<'a> {
     log: Box<dyn Log>,
 }
 
+async fn pause(tried: usize) {
+    let first = PAUSE / 32;
+    tokio::time::sleep(PAUSE.min(first * (1 << tried.min(8)))).await;
+}
+
 async fn patiently<'a, T>(
     mut ask: impl FnMut() -> BoxFuture<'a, Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    for _ in 1..TRIES_MAX {
+    for tried in 1..TRIES_MAX {
         match ask().await {
-            Err(StoreError::Unavailable) => tokio::time::sleep(PAUSE).await,
+            Err(StoreError::Unavailable) => pause(tried).await,
             answer => return answer,
         }
     }
@@ -118,7 +124,7 @@ impl<'a> Patient<'a> {
 impl PatientLog<'_> {
     /// Adds entries. What is asked again must have changed nothing before.
     pub(super) async fn append(&self, revision: u64, entries: &[Entry]) -> Result<(), StoreError> {
-        for _ in 1..TRIES_MAX {
+        for tried in 1..TRIES_MAX {
             let before = self.store.read(self.key).await;
             match self.try_append(revision, entries).await {
                 Err(StoreError::Unavailable) => {}
@@ -127,7 +133,7 @@ impl PatientLog<'_> {
             let after = self.store.read(self.key).await;
             let revisions = [before, after].map(|record| record.map(|record| record.revision));
             assert_eq!(revisions[0], revisions[1], "nothing was added");
-            tokio::time::sleep(PAUSE).await;
+            pause(tried).await;
         }
         self.try_append(revision, entries).await
     }
@@ -149,7 +155,7 @@ impl PatientLog<'_> {
     pub(super) async fn publish(&self, record: &Record, new: &[Entry]) -> Result<(), StoreError> {
         match self.log.publish(record, new).await {
             Err(StoreError::Unavailable) => {
-                tokio::time::sleep(PAUSE).await;
+                pause(1).await;
                 patiently(|| self.log.publish(record, &[])).await
             }
             answer => answer,

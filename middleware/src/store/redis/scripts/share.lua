@@ -31,9 +31,8 @@ if (bound_of_sessions > 0 and sessions > bound_of_sessions)
   or (bound_of_bytes > 0 and bytes > bound_of_bytes) then
   return {'full'}
 end
-if newest and ARGV[4] == '0' then
-  redis.call('HDEL', KEYS[1], ARGV[1])
-elseif newest then
+-- Nothing is a statement as well: what comes late must not stand in its place.
+if newest then
   local stated = table.concat({ARGV[2], ARGV[3], ARGV[4], ARGV[5], string.format('%d', now)}, ' ')
   redis.call('HSET', KEYS[1], ARGV[1], stated)
   redis.call('PEXPIRE', KEYS[1], ARGV[8])
