@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::fleet;
 
 /// How long the network is well between two faults: longer than a server takes to come back.
-const WELL_FOR: Duration = Duration::from_millis(400);
+const WELL_FOR: Duration = Duration::from_millis(1_000);
 
 /// Where the logs are.
 #[derive(Clone, Copy)]
@@ -141,7 +141,7 @@ fn worsen(proxy: &FaultProxy, seed: usize, over: &AtomicBool) {
             return;
         }
         proxy.set(fault);
-        thread::sleep(WELL_FOR / 4);
+        thread::sleep(WELL_FOR / 8);
         proxy.set(Behaviour::Pass);
         thread::sleep(WELL_FOR);
     }

@@ -24,8 +24,8 @@ impl SharedLog {
 
     fn telling(&self, record: &Record, new: &[Entry]) -> Telling {
         match self.store.revision_told(self.key) {
-            Some(_) if new.is_empty() => Telling::Nothing,
             Some(revision) if revision == record.revision => Telling::Nothing,
+            Some(_) if new.is_empty() => Telling::All(self.store.whole(record, &[])),
             Some(before) => Telling::Added(Update::new(before, record, new)),
             None => Telling::All(self.store.whole(record, &[])),
         }
