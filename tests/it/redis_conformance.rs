@@ -13,7 +13,7 @@ use steadfast_tests::fault_proxy::{Behaviour, FaultProxy};
 use steadfast_tests::redis::Redis;
 use tempfile::TempDir;
 
-use crate::fleet;
+use crate::{fleet, machine};
 
 /// How long the network is well between two faults: longer than a server takes to come back.
 const WELL_FOR: Duration = Duration::from_millis(1_000);
@@ -74,11 +74,11 @@ async fn check_shared(check: &SharedCheck, url: &str, logs: Logs) {
 /// Runs every check, each on names of its own.
 fn run_all(url: &str, logs: Logs) {
     for one in conformance::ALL {
-        println!("{}", one.name);
+        machine::report(one.name);
         runtime().block_on(check(one, url, logs));
     }
     for one in conformance::SHARED {
-        println!("{}", one.name);
+        machine::report(one.name);
         runtime().block_on(check_shared(one, url, logs));
     }
 }

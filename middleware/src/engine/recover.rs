@@ -50,6 +50,8 @@ impl Engine {
         waiting += self.scan().await;
         if let Some(peers) = self.store.peers() {
             peers.all_is_told();
+            // What owners take is counted now.
+            self.budget.note_changes();
         }
         waiting
     }

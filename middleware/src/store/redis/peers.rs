@@ -135,9 +135,15 @@ impl Redis {
         call.arg(self.name()).arg(self.shared.identity.fence);
         call.arg(share.version).arg(share.sessions).arg(share.bytes);
         call.arg(bound.sessions).arg(bound.bytes).arg(keep);
+        call.arg(u8::from(self.has_told_all().0));
         let reply: Result<(String,), _> = self.shared.link.run(&call).await;
         let (word,) = reply.map_err(unavailable)?;
-        Ok(word == "ok")
+        match word.as_str() {
+            "ok" => Ok(true),
+            "full" => Ok(false),
+            // It is known in a moment.
+            _ => Err(StoreError::Unavailable),
+        }
     }
 }
 
