@@ -105,7 +105,7 @@ impl Readiness {
     fn of(condition: Condition) -> Self {
         let store = match condition.reachable {
             true => Ok(()),
-            false => Err("What the servers share cannot be reached."),
+            false => Err("The shared sessions cannot be reached; the log says why."),
         };
         let disk = match condition.disk {
             Disk::Ready => Ok(()),

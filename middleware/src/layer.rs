@@ -19,7 +19,7 @@ use crate::handoff::Template;
 use crate::health::Health;
 use crate::hooks::{Finished, Hooks};
 use crate::service::Steadfast;
-use crate::store::{self, Disk, Memory, Peers as _, Store};
+use crate::store::{Disk, Memory, Store};
 use crate::upload::{Declaration, Owner};
 use crate::volume::{self, Filesystem, Pace, System, Volume};
 
@@ -220,7 +220,7 @@ async fn share(
         return Ok(store);
     }
     let uploads = &config.uploads;
-    let settings = store::Settings {
+    let settings = crate::store::Settings {
         url: sessions.redis_url.expose().to_owned(),
         prefix: sessions.redis_prefix.clone(),
         name: config.server.name.clone(),
@@ -228,15 +228,18 @@ async fn share(
         keep: uploads.max_resumable_age.max(uploads.result_retention),
         secret_print: secret_print.to_owned(),
     };
-    let shared = store::Redis::open(&settings, state_dir.path(), Arc::clone(&store)).await;
+    let shared = crate::store::Redis::open(&settings, state_dir.path(), Arc::clone(&store)).await;
     let shared = shared.map_err(Error::new)?;
-    if !sessions.redis_required && !shared.is_reachable() {
-        tracing::warn!(
-            "Redis does not answer, and redis_required is false: sessions are kept on this server's \
-             disk alone until it is started again"
-        );
-        config.sessions.store = config::SessionStore::Disk;
-        return Ok(store);
+    if let Some(why) = shared.why_down() {
+        if !sessions.redis_required {
+            tracing::warn!(
+                "Redis cannot be used ({why}), and redis_required is false: sessions are kept on \
+                 this server's disk alone until it is started again"
+            );
+            config.sessions.store = config::SessionStore::Disk;
+            return Ok(store);
+        }
+        tracing::error!("Redis cannot be used ({why}): uploads are refused with 503 until it can");
     }
     config.server.name = Some(shared.name().to_owned());
     Ok(Arc::new(shared))

@@ -298,6 +298,10 @@ fn every_upload_completes_while_servers_are_killed() {
         let (logs, kills) = killer.join().expect("servers come back");
         (logs, kills, watcher.join().expect("status is right"))
     });
+    assert!(
+        kills >= KILLS_MIN && answers > 0,
+        "{kills} kills, {answers} answers"
+    );
     for server in &fleet.servers {
         logs += &server.logs();
     }

@@ -128,15 +128,16 @@ impl Drop for Ended<'_> {
 
 fn worsen(proxy: &FaultProxy, seed: usize, over: &AtomicBool) {
     let lost = |script: &str| Behaviour::LoseReplyTo(script.as_bytes().to_vec());
-    let faults = [
+    let losses = [
         Behaviour::Cut { after: 0 },
         lost("EVALSHA"),
         Behaviour::Cut { after: 3 },
-        Behaviour::Delay(Duration::from_millis(30)),
         Behaviour::Cut { after: 11 },
-        Behaviour::Delay(Duration::from_millis(700)),
     ];
-    for fault in faults.into_iter().cycle().skip(seed) {
+    let first = losses[seed % losses.len()].clone();
+    let delays = [30, 700].map(|ms| Behaviour::Delay(Duration::from_millis(ms)));
+    let faults = losses.into_iter().chain(delays).cycle();
+    for fault in std::iter::once(first).chain(faults) {
         if over.load(Ordering::Acquire) {
             return;
         }
@@ -154,7 +155,7 @@ fn redis_behind_a_network_that_loses_replies() {
         return;
     };
     let redis = &redis;
-    let cuts: u64 = thread::scope(|scope| {
+    let cuts: Vec<u64> = thread::scope(|scope| {
         let alone = conformance::ALL.iter().enumerate().map(|(seed, one)| {
             let run = |url: &str| runtime().block_on(check(one, url, Logs::Memory));
             scope.spawn(move || behind_a_bad_network(redis, seed, run))
@@ -167,7 +168,15 @@ fn redis_behind_a_network_that_loses_replies() {
         let all: Vec<_> = shared.chain(alone).collect();
         all.into_iter()
             .map(|check| check.join().expect("the check holds"))
-            .sum()
+            .collect()
     });
-    assert!(cuts > 0, "no reply was lost");
+    let struck = cuts.iter().filter(|cuts| **cuts > 0).count();
+    let (lost, all) = (cuts.iter().sum::<u64>(), cuts.len());
+    machine::report(&format!(
+        "{test}: {lost} replies lost in {struck} of {all} checks"
+    ));
+    assert!(
+        struck > all / 2,
+        "only {struck} of {all} checks lost a reply"
+    );
 }

@@ -11,6 +11,9 @@ use steadfast_tests::wait::{self, SOON};
 
 use crate::fleet;
 
+/// Longer than a server takes between two looks at a Redis that hangs.
+const HANGING: std::time::Duration = std::time::Duration::from_secs(4);
+
 fn with(redis: &Redis, name: &str) -> Config {
     fleet::config(&redis.url(), name, "")
 }
@@ -23,7 +26,7 @@ fn without_redis_where_it_is_not_required() {
     redis.kill9();
     let optional = "[sessions]\nredis_required = false";
     let mut server = Server::with(&with(&redis, "node-1").and(optional));
-    let said = "Redis does not answer, and redis_required is false";
+    let said = "and redis_required is false";
     assert!(server.logs().contains(said), "{}", server.logs());
     let file = data::random(1, 2 * CHUNK);
     let session = server.client().create("disk.bin", file.len());
@@ -58,7 +61,7 @@ fn without_redis_where_it_is_required() {
     redis.kill9();
     server.restart();
     assert!(
-        server.logs().contains("Redis does not answer"),
+        server.logs().contains("Redis cannot be used ("),
         "{}",
         server.logs()
     );
@@ -190,4 +193,66 @@ fn a_redis_that_may_drop_sessions_is_warned_of() {
     };
     let server = Server::with(&with(&redis, "node-1"));
     assert!(!server.logs().contains("WARN"), "{}", server.logs());
+}
+
+#[test]
+fn another_secret_is_worth_a_word() {
+    let Some(redis) = fleet::redis("another_secret_is_worth_a_word", &[]) else {
+        return;
+    };
+    let said = "has another secret than this one";
+    let one = Server::with(&with(&redis, "node-1"));
+    let same = Server::with(&with(&redis, "node-2"));
+    let another = "[security]\nsecret = \"quite-another-secret-of-this-test\"";
+    let other = Server::with(&with(&redis, "node-3").and(another));
+    assert!(other.logs().contains(said), "{}", other.logs());
+    for server in [one, same] {
+        assert!(!server.logs().contains(said), "{}", server.logs());
+    }
+}
+
+#[test]
+fn a_server_is_ready_while_it_reaches_redis() {
+    let Some(mut redis) = fleet::redis("a_server_is_ready_while_it_reaches_redis", &[]) else {
+        return;
+    };
+    let server = Server::with(&with(&redis, "node-1"));
+    let ask = || Request::new("GET", "/health/ready").send(server.addr());
+    let _ = ask().status_is(200);
+    redis.stop();
+    wait::until("it is not ready", SOON, || ask().status == 503);
+    // All the time, also while it tries again.
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < HANGING {
+        let answer = ask().status_is(503);
+        assert_eq!(answer.json()["checks"]["store"]["ok"], false);
+    }
+    let _ = Request::new("GET", "/health")
+        .send(server.addr())
+        .status_is(200);
+    redis.cont();
+    wait::until("it is ready again", SOON, || ask().status == 200);
+    redis.kill9();
+    wait::until("it is not ready", SOON, || ask().status == 503);
+    redis.restart();
+    wait::until("it is ready again", SOON, || ask().status == 200);
+}
+
+#[test]
+fn why_redis_cannot_be_used_is_said() {
+    let Some(redis) = fleet::redis(
+        "why_redis_cannot_be_used_is_said",
+        &["--requirepass", "right"],
+    ) else {
+        return;
+    };
+    let url = format!("redis://:wrong-password@{}/0", redis.addr());
+    let server = Server::with(&fleet::config(&url, "node-1", ""));
+    let logs = server.logs();
+    assert!(logs.contains("Redis cannot be used ("), "{logs}");
+    assert!(
+        logs.to_lowercase().contains("password"),
+        "it says why: {logs}"
+    );
+    assert!(!logs.contains("wrong-password"), "{logs}");
 }

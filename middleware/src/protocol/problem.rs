@@ -251,7 +251,7 @@ fn of_server(refusal: &Refusal) -> Problem {
         ),
         Refusal::Unreachable => problem(
             Code::STORE_UNAVAILABLE,
-            "What the servers share cannot be reached; nothing that was acknowledged is given up.",
+            "The shared sessions cannot be reached; nothing that was acknowledged is given up.",
         ),
         Refusal::Elsewhere(peer) => wrong_server(peer),
         Refusal::NoAnswer(peer) => Problem::new(

@@ -115,10 +115,12 @@ pub enum StoreError {
     #[error("the log of the upload cannot be written or flushed")]
     Write(#[source] io::Error),
     /// The upload belongs to another server.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "nobody shares"))]
     #[error("the upload belongs to the server {}", .0.name)]
     Elsewhere(Peer),
     /// What the servers share cannot be reached now; why is in the log. The same may be asked again:
     /// nothing was created or added, and what was done in spite of it is not done twice.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "nobody shares"))]
     #[error("what the servers share cannot be reached")]
     Unavailable,
 }

@@ -109,6 +109,7 @@ pub struct Bound {
 }
 
 /// What a server hears.
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "nobody shares"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// All that this server told is gone: it is to be told again.

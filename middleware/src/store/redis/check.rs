@@ -60,7 +60,9 @@ pub(super) async fn look(
         *unfit = Some(sentence);
         return Err(refused("it is not fit for sessions"));
     }
-    warn(info, distance);
+    for doubt in doubts(info, distance) {
+        tracing::warn!("{doubt}");
+    }
     warn_of_secrets(shared, connection, now + distance).await
 }
 
@@ -92,21 +94,23 @@ async fn warn_of_secrets(
     Ok(())
 }
 
-/// Says what an operator should know.
-fn warn(info: &Value, distance: i64) {
+/// What an operator should know.
+fn doubts(info: &Value, distance: i64) -> Vec<String> {
+    let mut doubts = Vec::new();
     let policy = fact(info, "maxmemory_policy");
     if let Some(policy) = policy.filter(|policy| policy != "noeviction") {
-        tracing::warn!(
+        doubts.push(format!(
             "Redis has maxmemory-policy {policy}: it may drop sessions when its memory is full, and \
              their status is then not known to other servers; set it to noeviction"
-        );
+        ));
     }
     if distance.abs() > CLOCK_DISTANCE_MAX {
-        tracing::warn!(
+        doubts.push(format!(
             "the clock of Redis is {distance} s from this server's: set both by NTP, or uploads \
              expire at different times"
-        );
+        ));
     }
+    doubts
 }
 
 fn of_server(info: &Value) -> Option<String> {
@@ -149,7 +153,8 @@ fn of_name(shared: &Shared, named: &Value, now: i64) -> Option<String> {
     (other && there).then(|| {
         format!(
             "another server with the name {} is there already: give each its own server.name, or \
-             its own sessions.redis_prefix",
+             its own sessions.redis_prefix; where this one takes its place, start it again {GONE_AFTER} s \
+             after the other has ended",
             shared.me.name
         )
     })
@@ -168,4 +173,39 @@ fn now() -> i64 {
 
 fn refused(why: &'static str) -> RedisError {
     (redis::ErrorKind::Client, why).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn old_servers_and_clusters_are_refused() {
+        let good = "# Server\r\nredis_version:7.0.15\r\ncluster_enabled:0\r\n";
+        assert_eq!(of_server(&info(good)), None);
+        let old = of_server(&info(&good.replace("7.0.15", "6.2.14")));
+        assert!(old.is_some_and(|sentence| sentence.contains("Redis 6.2.14 is too old")));
+        assert_eq!(of_server(&info(&good.replace("7.0.15", "10.1.0"))), None);
+        let cluster = of_server(&info(&good.replace("enabled:0", "enabled:1")));
+        assert!(cluster.is_some_and(|sentence| sentence.contains("cluster")));
+        // Who may not ask is told nothing, and is not refused.
+        assert_eq!(of_server(&Value::Nil), None);
+    }
+
+    #[test]
+    fn a_distance_of_clocks_and_an_eviction_policy_are_worth_a_word() {
+        let doubts = |policy: &str, distance| {
+            let text = format!("redis_version:7.0.15\r\nmaxmemory_policy:{policy}\r\n");
+            doubts(&info(&text), distance)
+        };
+        assert_eq!(doubts("noeviction", 0), [""; 0]);
+        assert_eq!(doubts("noeviction", -CLOCK_DISTANCE_MAX), [""; 0]);
+        let all = doubts("allkeys-lru", CLOCK_DISTANCE_MAX + 1);
+        assert!(all[0].contains("maxmemory-policy allkeys-lru"), "{all:?}");
+        assert!(all[1].contains("6 s from this server's"), "{all:?}");
+    }
 }

@@ -61,7 +61,6 @@ impl Redis {
                 (Err(_), _) => {}
             }
         }
-        tracing::error!("Redis does not answer: uploads are refused with 503 until it does");
         Ok(())
     }
 

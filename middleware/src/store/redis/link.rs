@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisError,
-    ScriptInvocation,
+    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _,
+    Pipeline, RedisError, ScriptInvocation,
 };
 
 /// A command that has not answered after this time has failed.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_millis(500);
 /// The same for a first look at Redis, which connects and asks several things in a row.
 pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a request may try again what has failed, where nobody else does.
-const TRY_EVERY: Duration = Duration::from_secs(1);
+/// How often a request may try again what has failed, where nobody else does: longer than somebody
+/// who does takes.
+const TRY_EVERY: Duration = Duration::from_secs(2);
 
 /// Redis did not do what it was asked, or nobody knows whether it did: why is in the log.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Link {
     /// Shut for good: this server has been replaced.
     is_shut: AtomicBool,
     tried: Mutex<Instant>,
+    /// Why Redis could not be used when it was tried last.
+    why: Mutex<Option<String>>,
 }
 
 impl Link {
@@ -48,6 +51,9 @@ impl Link {
         let unreadable =
             |error: RedisError| format!("sessions.redis_url cannot be used: {}", error.category());
         let info = url.into_connection_info().map_err(unreadable)?;
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            choose_tls()?;
+        }
         let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let client = Client::open(info).map_err(unreadable)?;
         Ok(Self {
@@ -58,6 +64,7 @@ impl Link {
             is_barred: AtomicBool::new(false),
             is_shut: AtomicBool::new(false),
             tried: Mutex::new(Instant::now()),
+            why: Mutex::default(),
         })
     }
 
@@ -70,6 +77,12 @@ impl Link {
     pub(super) fn is_usable(&self) -> bool {
         let is_time = || lock(&self.tried).elapsed() >= TRY_EVERY;
         self.is_up() || (!self.is_shut() && is_time())
+    }
+
+    /// Why Redis cannot be used.
+    pub(super) fn why_down(&self) -> String {
+        let why = lock(&self.why).clone();
+        why.unwrap_or_else(|| "nobody has tried".to_owned())
     }
 
     /// Ends the use of Redis for good.
@@ -137,6 +150,7 @@ impl Link {
             let mut connection = self.connected().await?;
             work(&mut connection).await
         };
+        *lock(&self.tried) = Instant::now();
         let result = tokio::time::timeout(timeout, whole).await;
         *lock(&self.tried) = Instant::now();
         match result {
@@ -178,6 +192,7 @@ impl Link {
 
     fn succeeded(&self) {
         if !self.is_shut() && !self.is_up.swap(true, Ordering::AcqRel) {
+            *lock(&self.why) = None;
             tracing::info!("Redis can be used");
         }
     }
@@ -186,7 +201,7 @@ impl Link {
         if is_about_one_key(error) {
             tracing::error!(%error, "Redis refuses a command");
         } else {
-            self.give_up(&error.to_string());
+            self.give_up(&said(error));
         }
     }
 
@@ -194,13 +209,45 @@ impl Link {
     /// and a peer that vanished is noticed by nothing else.
     fn give_up(&self, why: &str) {
         *lock(&self.connection) = None;
-        if self.is_up.swap(false, Ordering::AcqRel) {
+        let was_up = self.is_up.swap(false, Ordering::AcqRel);
+        let before = lock(&self.why).replace(why.to_owned());
+        // At the start it is said by whoever knows what follows from it.
+        if was_up || before.is_some_and(|before| before != why) {
             tracing::error!(
                 "Redis cannot be used ({why}): uploads are refused with 503 until it can"
             );
-        } else {
-            tracing::debug!("Redis cannot be used: {why}");
         }
+    }
+}
+
+/// Chooses who does the cryptography, where the app has not: with two to choose from, rustls panics.
+/// It is the one thing here that all layers of a process share, as rustls wants it.
+#[cfg(feature = "redis-tls")]
+#[expect(clippy::unnecessary_wraps, reason = "as without the feature")]
+fn choose_tls() -> Result<(), String> {
+    use rustls::crypto::{CryptoProvider, ring};
+    if CryptoProvider::get_default().is_none() {
+        // Somebody else may have been first.
+        let _ = ring::default_provider().install_default();
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "redis-tls"))]
+fn choose_tls() -> Result<(), String> {
+    let sentence =
+        "sessions.redis_url asks for TLS, which needs the feature \"redis-tls\" of this library";
+    Err(sentence.to_owned())
+}
+
+/// An error without the part of a script in which it came up.
+fn said(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => {
+            let detail = detail.split(" script: ").next().unwrap_or_default();
+            format!("{code} {}", detail.trim_end_matches(['.', ' ']))
+        }
+        _ => error.to_string(),
     }
 }
 

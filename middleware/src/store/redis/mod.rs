@@ -119,6 +119,13 @@ impl Redis {
         Ok(this)
     }
 
+    /// Why Redis cannot be used, if it cannot.
+    #[must_use]
+    pub fn why_down(&self) -> Option<String> {
+        let link = &self.shared.link;
+        (!link.is_up()).then(|| link.why_down())
+    }
+
     /// This server's name.
     #[must_use]
     pub fn name(&self) -> &str {
