@@ -10,9 +10,12 @@ use steadfast_tests::http::Request;
 use steadfast_tests::script::{Answer, Gate, Reply, Script};
 use steadfast_tests::server::Server;
 use steadfast_tests::upload::{Client, Session};
-use steadfast_tests::wait::SOON;
+use steadfast_tests::wait::{self, SOON};
 
 use crate::fleet::{self, Fleet};
+
+/// Servers that are there have said so again long before.
+const LONGER_THAN_A_RETURN: Duration = Duration::from_secs(4);
 
 #[test]
 fn every_server_knows_what_is_missing() {
@@ -261,4 +264,106 @@ fn an_upload_of_which_nobody_knows_the_outcome() {
     let test = "an_upload_of_which_nobody_knows_the_outcome";
     let extra = "[delivery]\non_unknown = \"hold\"";
     let _ = stage(test, extra, Script::always(Reply::Panic), "unknown");
+}
+
+#[test]
+fn what_an_older_redis_does_not_know_is_told_again() {
+    let test = "what_an_older_redis_does_not_know_is_told_again";
+    let Some(mut fleet) = Fleet::start(test, 2, "") else {
+        return;
+    };
+    let file = data::random(7, 2 * CHUNK);
+    let before = fleet.client(0).create("before.bin", file.len());
+    // It comes back with this.
+    let saved = fleet.redis.command(&["SAVE"]);
+    assert_eq!(saved.text().as_deref(), Some("OK"));
+    let _ = fleet.client(0).put_chunk(&before, &file, 0).status_is(200);
+    let after = fleet.client(0).create("after.bin", file.len());
+    fleet.redis.kill9();
+    fleet.redis.restart();
+    for session in [&before, &after] {
+        wait::until("it is told again", SOON, || {
+            let [own, other] = [0, 1].map(|server| {
+                let client = fleet.client(server);
+                client.status_request(&session.id).send(client.addr())
+            });
+            assert_ne!(other.status, 404, "it is there");
+            own.status == 200 && other.status == 200 && own.json() == other.json()
+        });
+    }
+}
+
+#[test]
+fn nothing_is_unknown_while_a_server_is_away_that_redis_has_forgotten() {
+    let test = "nothing_is_unknown_while_a_server_is_away_that_redis_has_forgotten";
+    let Some(mut fleet) = Fleet::start(test, 2, "") else {
+        return;
+    };
+    let session = fleet.client(0).create("away.bin", 10);
+    let ask = |fleet: &Fleet| {
+        let client = fleet.client(1);
+        client
+            .status_request(&session.id)
+            .send(client.addr())
+            .status
+    };
+    fleet.servers[0].kill9();
+    fleet.redis.kill9();
+    fleet.redis.restart();
+    let begun = Instant::now();
+    while begun.elapsed() < LONGER_THAN_A_RETURN {
+        assert_eq!(ask(&fleet), 503);
+    }
+    fleet.servers[0].restart();
+    wait::until("it is told again", SOON, || match ask(&fleet) {
+        200 => true,
+        status => {
+            assert_eq!(status, 503);
+            false
+        }
+    });
+}
+
+#[test]
+fn an_upload_that_is_lost_is_known_nowhere_else() {
+    let test = "an_upload_that_is_lost_is_known_nowhere_else";
+    let Some(mut fleet) = Fleet::start(test, 2, "") else {
+        return;
+    };
+    let file = data::random(8, 2 * CHUNK);
+    let session = fleet.client(0).create("lost.bin", file.len());
+    let _ = fleet.client(0).put_chunk(&session, &file, 0).status_is(200);
+    let status = |server: usize| {
+        let client = fleet.client(server);
+        client
+            .status_request(&session.id)
+            .send(client.addr())
+            .status
+    };
+    assert_eq!(status(1), 200);
+    fleet.servers[0].kill9();
+    spoil_logs(&fleet.servers[0]);
+    fleet.servers[0].restart();
+    let status = |server: usize| {
+        let client = fleet.client(server);
+        client
+            .status_request(&session.id)
+            .send(client.addr())
+            .status
+    };
+    wait::until("it is found to be lost", SOON, || status(0) == 410);
+    wait::until("nobody believes in it", SOON, || status(1) == 404);
+}
+
+/// Flips a bit in the first entry of every log.
+fn spoil_logs(server: &Server) {
+    let state = server.work().join("data/uploads");
+    let logs = std::fs::read_dir(state).expect("the state directory");
+    for log in logs.flatten().map(|entry| entry.path()) {
+        if log.extension().is_some_and(|extension| extension == "log") {
+            let mut bytes = std::fs::read(&log).expect("a log");
+            bytes[60] ^= 1;
+            std::fs::write(&log, bytes).expect("the log is written");
+        }
+    }
 }

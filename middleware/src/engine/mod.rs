@@ -100,7 +100,7 @@ impl Engine {
         let ending = CancellationToken::new();
         let draining = ending.child_token();
         let latch = Arc::new(latch::Latch::new(draining.clone()));
-        let budget = match store.peers() {
+        let budget = match store.peers().and_then(|_| share::bound(&config)) {
             Some(_) => Budget::watched(),
             None => Budget::default(),
         };

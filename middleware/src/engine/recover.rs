@@ -10,7 +10,7 @@ use super::known::Stage;
 use super::steps::Steps;
 use super::{Engine, Refusal};
 use crate::admission::Request;
-use crate::store::{Listed, StoreError};
+use crate::store::{Listed, Peers, StoreError};
 use crate::upload::{Record, Timestamp, UploadKey};
 
 /// The directory is read again this often: somebody else may have put something there.
@@ -47,9 +47,10 @@ impl Engine {
                 None => self.forget_delivering(key).await,
             }
         }
+        let epoch = self.store.peers().map(Peers::epoch);
         waiting += self.scan().await;
-        if let Some(peers) = self.store.peers() {
-            peers.all_is_told();
+        if let (Some(peers), Some(epoch)) = (self.store.peers(), epoch) {
+            peers.all_is_told(epoch);
             // What owners take is counted now.
             self.budget.note_changes();
         }
@@ -126,6 +127,7 @@ impl Engine {
                 let kept = self.config.uploads.max_resumable_age;
                 let due = self.deadlines().end(changed, kept);
                 self.known.discover(key, due, Stage::Lost);
+                self.untell(key).await;
             }
             // Opening it puts it aside and says so.
             Err(StoreError::Damaged(_)) => drop(self.active(key).await),

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::active::Active;
 use super::command::{Create, Created};
 use super::create::same_file;
 use super::steps::Steps;
 use super::{Engine, Gaps, Refusal, View};
-use crate::config::Durability as Level;
+use crate::config::{Durability as Level, UploadConfig};
 use crate::store::{Bound, Cancel, News, Peers, Share, StoreError, Told};
 use crate::upload::{Durability, Owner, Record, SessionId, UploadKey};
 
@@ -159,12 +161,7 @@ impl Engine {
 
     /// What one owner may take on all servers, where that is bounded.
     pub(super) fn bound(&self) -> Option<Bound> {
-        let uploads = &self.config.uploads;
-        let bound = Bound {
-            sessions: uploads.max_sessions_per_owner as u64,
-            bytes: uploads.max_reserved_per_owner,
-        };
-        (self.store.peers().is_some() && bound != Bound::default()).then_some(bound)
+        self.store.peers().and_then(|_| bound(&self.config))
     }
 
     /// Does what other servers ask for, and tells them what they have to be told. Never ends, where
@@ -175,20 +172,33 @@ impl Engine {
         }
     }
 
+    /// Waits for news and for nothing else: whoever does not is taken for gone.
     async fn follow(self: &Arc<Self>, peers: &dyn Peers) {
+        // It ends with this future.
+        let mut work = JoinSet::new();
         loop {
-            match peers.news().await {
-                News::Forgotten => self.tell_all(peers).await,
-                News::Behind(keys) => {
-                    for key in keys {
-                        self.tell_again(peers, key).await;
-                    }
+            let news = peers.news().await;
+            let engine = Arc::clone(self);
+            work.spawn(async move { engine.heed(news).await });
+            while work.try_join_next().is_some() {}
+        }
+    }
+
+    async fn heed(self: &Arc<Self>, news: News) {
+        let Some(peers) = self.store.peers() else {
+            return;
+        };
+        match news {
+            News::Forgotten => self.tell_all(peers).await,
+            News::Behind(keys) => {
+                for key in keys {
+                    self.tell_again(peers, key).await;
                 }
-                News::Cancel(key) => {
-                    let answer = self.cancel_for_another(key).await;
-                    if peers.answer(key, answer).await.is_err() {
-                        tracing::debug!(%key, "an answer to another server got lost; it asks again");
-                    }
+            }
+            News::Cancel(key) => {
+                let answer = self.cancel_for_another(key).await;
+                if peers.answer(key, answer).await.is_err() {
+                    tracing::debug!(%key, "an answer to another server got lost; it asks again");
                 }
             }
         }
@@ -207,6 +217,7 @@ impl Engine {
 
     /// Tells of every upload of this server's, at an even pace.
     async fn tell_all(&self, peers: &dyn Peers) {
+        let epoch = peers.epoch();
         self.budget.note_changes();
         let mut steps = Steps::default();
         let listed = self.store.list().await;
@@ -221,15 +232,19 @@ impl Engine {
             let revision = self.tell_again(peers, upload.key).await;
             steps.log(revision).await;
         }
-        peers.all_is_told();
+        peers.all_is_told(epoch);
     }
 
     /// Tells of one upload, open or not; answers its revision, or 0.
     async fn tell_again(&self, peers: &dyn Peers, key: UploadKey) -> u64 {
+        let _nobody_makes_it = self.creates.turn(key).await;
         let unopened = async || match self.store.read(key).await {
             Ok(Some(record)) => Some(record),
-            // It is gone, or was put aside.
-            _ => None,
+            Ok(None) | Err(StoreError::Lost) => {
+                peers.untell(key).await;
+                None
+            }
+            Err(_) => None,
         };
         match self.table.unopened(key, unopened).await {
             Ok(Some(record)) => {
@@ -263,6 +278,13 @@ impl Engine {
         flushes && record.ended.is_none() && !record.is_proven && !self.is_undecided(record)
     }
 
+    /// Tells that an upload is lost: nobody is to believe what was told of it.
+    pub(super) async fn untell(&self, key: UploadKey) {
+        if let Some(peers) = self.store.peers() {
+            peers.untell(key).await;
+        }
+    }
+
     /// Tells of an upload that was opened just now.
     pub(super) async fn tell_opened(&self, active: &Active) -> Result<(), Refusal> {
         match active.tell().await {
@@ -270,4 +292,14 @@ impl Engine {
             Err(error) => Err(self.refusal(active.key, &error)),
         }
     }
+}
+
+/// What one owner may take, where that is bounded.
+pub(super) fn bound(config: &UploadConfig) -> Option<Bound> {
+    let uploads = &config.uploads;
+    let bound = Bound {
+        sessions: uploads.max_sessions_per_owner as u64,
+        bytes: uploads.max_reserved_per_owner,
+    };
+    (bound != Bound::default()).then_some(bound)
 }

@@ -165,6 +165,7 @@ impl Engine {
             Err(error) => {
                 if matches!(error, StoreError::Damaged(_)) {
                     self.note_lost(key);
+                    self.untell(key).await;
                 }
                 Err(self.refusal(key, &error))
             }

@@ -45,10 +45,16 @@ pub trait Peers: Send + Sync {
         bound: Option<Bound>,
     ) -> BoxFuture<'_, Result<bool, StoreError>>;
 
-    /// Takes note that the others were told of every upload of this server's, since it began or was
-    /// last [forgotten](News::Forgotten). Before that they do not take what they do not know for
-    /// something that is not.
-    fn all_is_told(&self);
+    /// Tells that there is no such upload here, or none that can be trusted. Where it cannot be told
+    /// now it is told later.
+    fn untell(&self, key: UploadKey) -> BoxFuture<'_, ()>;
+
+    /// Another number whenever everything that was told is [forgotten](News::Forgotten).
+    fn epoch(&self) -> u64;
+
+    /// Takes note that the others were told of every upload of this server's since `epoch`, which
+    /// may be over. Before that they do not take what they do not know for something that is not.
+    fn all_is_told(&self, epoch: u64);
 
     /// Waits for news. Nobody else waits at the same time. It is also what keeps this server known
     /// to the others, and finds out when they can be reached again.

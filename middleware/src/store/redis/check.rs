@@ -16,12 +16,13 @@ pub(super) const GONE_AFTER: i64 = 10;
 /// Clocks further apart than this are worth a warning, seconds.
 const CLOCK_DISTANCE_MAX: i64 = 5;
 
-/// Looks at Redis. What makes it unfit is told in `unfit`, and is an error as well.
+/// Looks at Redis; answers which run of it this is, where it says so. What makes it unfit is told in
+/// `unfit`, and is an error as well.
 pub(super) async fn look(
     shared: &Shared,
     connection: &mut MultiplexedConnection,
     unfit: &mut Option<String>,
-) -> Result<(), RedisError> {
+) -> Result<Option<String>, RedisError> {
     let mut facts = redis::pipe();
     facts.cmd("INFO").arg("everything");
     facts.cmd("TIME");
@@ -63,7 +64,8 @@ pub(super) async fn look(
     for doubt in doubts(info, distance) {
         tracing::warn!("{doubt}");
     }
-    warn_of_secrets(shared, connection, now + distance).await
+    warn_of_secrets(shared, connection, now + distance).await?;
+    Ok(fact(info, "run_id"))
 }
 
 /// Says that another server that is there has another secret.

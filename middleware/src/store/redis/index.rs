@@ -158,8 +158,12 @@ impl Redis {
         if removed.is_ok() {
             let mut command = Cmd::zrem(self.shared.keys.deadlines(), key.to_string());
             let _ = self.shared.send(&mut command).await;
+            self.forget_told(key);
+        } else {
+            // It is looked at again, and is not there.
+            let now = self.telling(0);
+            self.note_told(key, now, &Err(StoreError::Unavailable));
         }
-        self.forget_told(key);
     }
 
     /// Notes when to look whether an upload is to be forgotten: not before it can have expired.

@@ -45,6 +45,15 @@ enum Beat {
     Taken,
 }
 
+/// What a server hears when it says that it is there.
+struct Heard {
+    beat: Beat,
+    /// What others want cancelled.
+    wishes: Vec<UploadKey>,
+    /// Who is there.
+    servers: Vec<String>,
+}
+
 impl Redis {
     /// Makes the first contact.
     ///
@@ -56,8 +65,16 @@ impl Redis {
             let checked = self.contact(true, &mut unfit).await;
             match (checked, unfit.take()) {
                 (_, Some(sentence)) => return Err(sentence),
-                (Ok((Beat::Taken, _)), _) => return Err(self.is_taken()),
-                (Ok(_), _) => return Ok(()),
+                (
+                    Ok(Heard {
+                        beat: Beat::Taken, ..
+                    }),
+                    _,
+                ) => return Err(self.is_taken()),
+                (Ok(heard), _) => {
+                    self.is_one_missing(&heard.servers);
+                    return Ok(());
+                }
                 (Err(_), _) => {}
             }
         }
@@ -94,9 +111,9 @@ impl Redis {
             tracing::error!("{sentence}");
             keeper.unfit = Some(sentence);
         }
-        let Ok((beat, wishes)) = beat else { return };
+        let Ok(heard) = beat else { return };
         keeper.unfit = None;
-        match beat {
+        match heard.beat {
             Beat::Known => {}
             Beat::New => {
                 self.forget_all_told();
@@ -113,7 +130,10 @@ impl Redis {
         if !behind.is_empty() {
             keeper.news.push_back(News::Behind(behind));
         }
-        keeper.news.extend(wishes.into_iter().map(News::Cancel));
+        self.is_one_missing(&heard.servers);
+        keeper
+            .news
+            .extend(heard.wishes.into_iter().map(News::Cancel));
         if keeper.cleared.is_none_or(|at| at.elapsed() >= CLEAR_EVERY) {
             keeper.cleared = Some(Instant::now());
             // What was not cleared is cleared next time.
@@ -127,28 +147,35 @@ impl Redis {
         &self,
         look: bool,
         unfit: &mut Option<String>,
-    ) -> Result<(Beat, Vec<UploadKey>), super::link::Down> {
+    ) -> Result<Heard, super::link::Down> {
+        let (mut run, mut is_another) = (None, false);
         let work = async |connection: &mut MultiplexedConnection| {
             if look {
-                check::look(&self.shared, connection, unfit).await?;
+                run = check::look(&self.shared, connection, unfit).await?;
                 Scripts::load(connection).await?;
+                is_another = self.is_another_run(run.as_deref());
             }
-            self.say(connection).await
+            self.say(connection, is_another).await
         };
         let timeout = if look { LOOK_TIMEOUT } else { COMMAND_TIMEOUT };
         let beat = self.shared.link.probe(timeout, work).await;
         self.shared.link.bar(unfit.is_some());
+        if look && beat.is_ok() {
+            self.note_run(run);
+        }
         beat
     }
 
     async fn say(
         &self,
         connection: &mut MultiplexedConnection,
-    ) -> Result<(Beat, Vec<UploadKey>), RedisError> {
+        is_another: bool,
+    ) -> Result<Heard, RedisError> {
         let shared = &self.shared;
         let mut call = shared.scripts.beat.prepare_invoke();
         call.key(shared.keys.server(self.name()));
         call.key(shared.keys.wishes(self.name()));
+        call.key(shared.keys.servers());
         call.arg(shared.identity.fence)
             .arg(shared.identity.id.as_str());
         call.arg(shared.me.url.as_deref().unwrap_or_default());
@@ -156,15 +183,21 @@ impl Redis {
             .arg(self.time_to_live());
         let (has_told, has_said) = self.has_told_all();
         call.arg(u8::from(has_told)).arg(u8::from(has_said));
-        let reply: Vec<String> = call.invoke_async(connection).await?;
-        let beat = match reply.first().map(String::as_str) {
+        call.arg(u8::from(is_another)).arg(self.name());
+        let reply: (Vec<String>, Vec<String>, Vec<String>) = call.invoke_async(connection).await?;
+        let (state, wishes, servers) = reply;
+        let beat = match state.first().map(String::as_str) {
             Some("known") => Beat::Known,
             Some("taken") => Beat::Taken,
             _ => Beat::New,
         };
         self.note_said();
-        let wishes = reply.iter().skip(1).filter_map(|key| key.parse().ok());
-        Ok((beat, wishes.collect()))
+        let wishes = wishes.iter().filter_map(|key| key.parse().ok()).collect();
+        Ok(Heard {
+            beat,
+            wishes,
+            servers,
+        })
     }
 
     /// Forgets uploads that expired long ago and whose server has not done so.
@@ -176,9 +209,11 @@ impl Redis {
         let due = self.shared.link.send(&due).await;
         let (due,): (Vec<String>,) = due.map_err(super::index::unavailable)?;
         for key in due.iter().filter_map(|key| key.parse().ok()) {
-            let next = match self.held(key).await? {
-                None => None,
-                Some(held) => {
+            let next = match self.held(key).await {
+                // What cannot be read holds up nothing else.
+                Err(_) => Some(now.after(CLEAR_EVERY)),
+                Ok(None) => None,
+                Ok(Some(held)) => {
                     let end = held.record.ended.unwrap_or(held.record.last_activity);
                     let end = end.after(self.shared.keep);
                     let is_mine = held.peer.name == self.name();

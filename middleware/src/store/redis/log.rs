@@ -71,8 +71,8 @@ impl Log for SharedLog {
     }
 
     fn publish(&self, record: &Record, new: &[Entry]) -> BoxFuture<'_, Result<(), StoreError>> {
-        let telling = self.telling(record, new);
         let now = self.store.telling(record.revision);
+        let telling = self.telling(record, new);
         Box::pin(async move {
             let told = self.tell(telling).await;
             self.store.note_told(self.key, now, &told);

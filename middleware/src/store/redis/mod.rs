@@ -40,6 +40,9 @@ use crate::upload::{Header, Record, UploadKey};
 /// What is kept in Redis longer than it is wanted, in case its server comes back.
 const GRACE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
+/// Redis counts in milliseconds, and not for ever: a hundred years.
+const KEEP_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
 /// Sessions that several servers share.
 #[derive(Clone)]
 pub struct Redis {
@@ -113,7 +116,7 @@ impl Redis {
             shared: Arc::new(shared),
         };
         if this.local.list().await.is_ok_and(|all| all.is_empty()) {
-            this.note_all_told();
+            this.note_all_told(this.generation());
         }
         this.begin().await?;
         Ok(this)
@@ -134,7 +137,7 @@ impl Redis {
 
     /// For how long Redis keeps what it is told, in milliseconds.
     fn time_to_live(&self) -> u64 {
-        let keep = self.shared.keep + GRACE;
+        let keep = self.shared.keep.min(KEEP_MAX) + GRACE;
         u64::try_from(keep.as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -147,9 +150,11 @@ impl Redis {
         let record = Record::new(header);
         let now = self.telling(record.revision);
         let told = self.register(key, &record, &[]).await;
-        if told.is_ok() {
-            self.note_told(key, now, &told);
-        } else if let Err(error) = self.local.remove(key).await {
+        // What Redis may have heard all the same is taken back.
+        self.note_told(key, now, &told);
+        if told.is_err()
+            && let Err(error) = self.local.remove(key).await
+        {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(%key, error, "what was begun of an upload stays until it expires");
         }

@@ -23,9 +23,13 @@ const ANSWERS: [(&str, Cancel); 5] = [
 
 impl Redis {
     async fn told_by_another(&self, key: UploadKey) -> Result<Option<store::Told>, StoreError> {
-        let held = self.held(key).await?;
-        if held.is_none() && !self.is_all_known().await? {
-            return Err(StoreError::Unavailable);
+        let mut held = self.held(key).await?;
+        if held.is_none() {
+            if !self.is_all_known().await? {
+                return Err(StoreError::Unavailable);
+            }
+            // It may have been told between the two.
+            held = self.held(key).await?;
         }
         let held = held.filter(|held| held.peer.name != self.name());
         Ok(held.map(|Held { record, peer }| store::Told { record, peer }))
@@ -42,6 +46,9 @@ impl Redis {
         let asked = link.send(&asked).await.map_err(unavailable)?;
         let (fence, names, (now, _)): (Option<u64>, Vec<String>, (i64, i64)) = asked;
         if fence.is_none() || self.has_just_lost_all() {
+            return Ok(false);
+        }
+        if self.is_one_missing(&names) {
             return Ok(false);
         }
         let others: Vec<_> = names.iter().filter(|name| *name != self.name()).collect();
@@ -191,8 +198,16 @@ impl Peers for Redis {
         Box::pin(async move { self.state_share(&owner, share, bound).await })
     }
 
-    fn all_is_told(&self) {
-        self.note_all_told();
+    fn untell(&self, key: UploadKey) -> BoxFuture<'_, ()> {
+        Box::pin(self.unregister(key))
+    }
+
+    fn epoch(&self) -> u64 {
+        self.generation()
+    }
+
+    fn all_is_told(&self, epoch: u64) {
+        self.note_all_told(epoch);
     }
 
     fn news(&self) -> BoxFuture<'_, News> {

@@ -1,6 +1,6 @@
 //! What of each upload the others were told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +11,10 @@ use crate::upload::UploadKey;
 
 /// Servers that are there have said so again this long after Redis lost everything.
 const RETURN_WITHIN: Duration = Duration::from_secs(2);
+
+/// A server that is away when Redis loses everything is waited for this long: what nobody knows may
+/// be its own.
+const EXPECTED_FOR: Duration = Duration::from_secs(600);
 
 /// The revision of an upload that is told, and when: what Redis was told before it lost everything
 /// does not count.
@@ -29,6 +33,10 @@ pub(super) struct Tellings {
     all: AtomicBool,
     /// Whether they were told that this server is there.
     said: AtomicBool,
+    /// Which run of Redis is used.
+    run: Mutex<Option<String>>,
+    /// The servers that are there, or were.
+    names: Mutex<HashSet<String>>,
     /// When Redis was found to have lost everything.
     lost: Mutex<Option<Instant>>,
     /// `None`: the upload has changed since.
@@ -47,7 +55,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Redis {
-    fn generation(&self) -> u64 {
+    pub(super) fn generation(&self) -> u64 {
         self.shared.tellings.generation.load(Ordering::Acquire)
     }
 
@@ -86,13 +94,42 @@ impl Redis {
         let tellings = &self.shared.tellings;
         tellings.all.store(false, Ordering::Release);
         *lock(&tellings.lost) = Some(Instant::now());
+        let mut told = tellings.lock();
         tellings.generation.fetch_add(1, Ordering::AcqRel);
-        *tellings.lock() = HashMap::new();
+        *told = HashMap::new();
     }
 
-    /// Notes that the others were told of every upload.
-    pub(super) fn note_all_told(&self) {
-        self.shared.tellings.all.store(true, Ordering::Release);
+    /// Notes that the others were told of every upload, unless all was lost meanwhile or something
+    /// could not be told.
+    pub(super) fn note_all_told(&self, generation: u64) {
+        let told = self.shared.tellings.lock();
+        if generation == self.generation() && told.values().all(Option::is_some) {
+            self.shared.tellings.all.store(true, Ordering::Release);
+        }
+    }
+
+    /// Notes the servers that are there; whether one is missing that was there when Redis lost
+    /// everything, not long ago.
+    pub(super) fn is_one_missing(&self, names: &[String]) -> bool {
+        let tellings = &self.shared.tellings;
+        let lost = *lock(&tellings.lost);
+        let mut known = lock(&tellings.names);
+        if lost.is_none_or(|at| at.elapsed() >= EXPECTED_FOR) {
+            known.clear();
+        }
+        known.extend(names.iter().cloned());
+        known.len() > names.len()
+    }
+
+    /// Whether this is another run of Redis than before, which may have come back with older data.
+    pub(super) fn is_another_run(&self, run: Option<&str>) -> bool {
+        let known = lock(&self.shared.tellings.run);
+        known.is_some() && known.as_deref() != run
+    }
+
+    /// Notes which run of Redis is used.
+    pub(super) fn note_run(&self, run: Option<String>) {
+        *lock(&self.shared.tellings.run) = run;
     }
 
     /// Notes that the others were told that this server is there.

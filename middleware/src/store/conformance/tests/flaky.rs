@@ -149,8 +149,16 @@ impl<S: Store> Peers for Flaky<S> {
         self.lossy(|| self.others().share(owner, share, bound))
     }
 
-    fn all_is_told(&self) {
-        self.others().all_is_told();
+    fn untell(&self, key: UploadKey) -> BoxFuture<'_, ()> {
+        self.others().untell(key)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.others().epoch()
+    }
+
+    fn all_is_told(&self, epoch: u64) {
+        self.others().all_is_told(epoch);
     }
 
     fn news(&self) -> BoxFuture<'_, News> {

@@ -23,6 +23,9 @@ if revision ~= tonumber(ARGV[3]) then
 end
 local fields = tonumber(ARGV[7])
 redis.call('HSET', KEYS[1], 'revision', ARGV[4], unpack(ARGV, 8, 7 + fields))
+if redis.call('HGET', KEYS[1], 'state') == 'receiving' then
+  redis.call('HDEL', KEYS[1], 'claim')
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 if #ARGV > 7 + fields then
   -- The whole length at once: a string that grows is given twice the room.
