@@ -2,17 +2,10 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::thread;
 
-use axum::Router;
-use axum::body::Body;
-use axum::routing::post;
-use steadfast::SteadfastLayer;
-use steadfast::config::UploadConfig;
-use tokio::net::TcpListener;
-use tower::Layer as _;
+use steadfast_benches::sessions;
 
 /// The configuration, in the directory of the server.
 pub(crate) const CONFIG: &str = "config.toml";
@@ -29,18 +22,9 @@ pub(crate) fn serve(dir: &Path) -> io::Result<()> {
         .enable_all()
         .build()?;
     let config = fs::read_to_string(dir.join(CONFIG))?;
-    let loaded = UploadConfig::from_toml(&config).map_err(io::Error::other)?;
-    runtime.block_on(async {
-        let config = loaded.config;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let layer = SteadfastLayer::from_config(config.clone()).await;
-        let (layer, driver) = layer.map_err(io::Error::other)?;
-        let app = Router::new().route("/upload", post(|| async { "kept" }));
-        let driver = driver.deliver_through::<Body, _>(app.clone());
-        let app = Router::new().fallback_service(layer.layer(app));
+    runtime.block_on(sessions::serve(&config, |address| {
         let mut out = io::stdout();
-        writeln!(out, "{}", listener.local_addr()?.port())?;
-        out.flush()?;
-        steadfast::serve(listener, app, &config, driver).await
-    })
+        writeln!(out, "{}", address.port())?;
+        out.flush()
+    }))
 }

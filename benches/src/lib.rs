@@ -31,6 +31,7 @@ mod place;
 mod report;
 mod sample;
 mod server;
+pub mod sessions;
 mod table;
 mod workload;
 

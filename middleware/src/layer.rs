@@ -20,7 +20,7 @@ use crate::health::Health;
 use crate::hooks::{Finished, Hooks};
 use crate::service::Steadfast;
 use crate::store::{Disk, Memory, Store};
-use crate::upload::{Declaration, Owner};
+use crate::upload::{Declaration, Owner, Timestamp};
 use crate::volume::{self, Filesystem, Pace, System, Volume};
 
 /// Longer than a process that shuts down in time keeps its state directory.
@@ -93,9 +93,11 @@ impl SteadfastLayer {
             .ok_or_else(|| Error::new("delivery.path or delivery.method is not valid"))?;
         let (store, blobs) = open_stores(&config, &state_dir)
             .map_err(|error| Error::because("uploads.state_dir cannot be used", error))?;
-        let store = share(&mut config, &state_dir, &secret_print, store).await?;
+        let clock = Clock::system();
+        let began = clock.read().since;
+        let store = share(&mut config, &state_dir, &secret_print, began, store).await?;
         let config = Arc::new(config);
-        let engine = Engine::new(Arc::clone(&config), store, blobs, Clock::system());
+        let engine = Engine::new(Arc::clone(&config), store, blobs, clock);
         let hooks = Hooks::default();
         let shared = Arc::new(Shared {
             config,
@@ -213,6 +215,7 @@ async fn share(
     config: &mut UploadConfig,
     state_dir: &StateDir,
     secret_print: &str,
+    began: Timestamp,
     store: Arc<dyn Store>,
 ) -> Result<Arc<dyn Store>, Error> {
     let sessions = &config.sessions;
@@ -225,6 +228,7 @@ async fn share(
         prefix: sessions.redis_prefix.clone(),
         name: config.server.name.clone(),
         advertise: config.server.advertise.clone(),
+        began,
         keep: uploads.max_resumable_age.max(uploads.result_retention),
         secret_print: secret_print.to_owned(),
     };
@@ -250,6 +254,7 @@ async fn share(
     config: &mut UploadConfig,
     _: &StateDir,
     _: &str,
+    _: Timestamp,
     store: Arc<dyn Store>,
 ) -> Result<Arc<dyn Store>, Error> {
     if config.keeps_sessions() && config.sessions.store == config::SessionStore::Redis {

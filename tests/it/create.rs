@@ -226,10 +226,7 @@ fn the_routes_do_not_exist_when_switched_off() {
             .send(server.addr());
         assert_eq!(response.status, 404, "{extra}");
         assert_eq!(response.code(), "", "the app answers, not the layer");
-        let status = server
-            .client()
-            .status_request(&"A".repeat(43))
-            .send(server.addr());
+        let status = server.client().ask(&"A".repeat(43));
         assert_eq!(status.status, 404);
         assert_eq!(status.code(), "");
         let delete = Request::new("DELETE", CHUNKED).header("X-Upload-Session-ID", "A".repeat(43));

@@ -327,10 +327,7 @@ fn successes_are_not_cached_either() {
         .status_is(201);
     let session = Session::from_answer(created.json());
     let chunk = server.client().put(&session, 0, &[1; CHUNK]);
-    let status = server
-        .client()
-        .status_request(&session.id)
-        .send(server.addr());
+    let status = server.client().ask(&session.id);
     let last = server.client().put(&session, 1, &[1; 1]);
     for response in [created, chunk, status, last] {
         assert_eq!(

@@ -15,10 +15,7 @@ const SWEPT: Duration = Duration::from_secs(90);
 
 fn until_gone(server: &Server, session: &Session) {
     wait::until("the session is gone", SWEPT, || {
-        let response = server
-            .client()
-            .status_request(&session.id)
-            .send(server.addr());
+        let response = server.client().ask(&session.id);
         if response.status == 404 {
             assert_eq!(response.code(), "no_session");
         }

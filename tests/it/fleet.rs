@@ -76,7 +76,7 @@ pub(crate) fn agreed(clients: &[Client], session: &Session) -> Value {
 pub(crate) fn until_known(own: Client, other: Client, session: &Session) -> Value {
     wait::eventually("the other server knows it", SOON, || {
         let status = own.status(session);
-        let answer = other.status_request(&session.id).send(other.addr());
+        let answer = other.ask(&session.id);
         (answer.status == 200 && answer.json() == status).then_some(status)
     })
 }

@@ -88,11 +88,7 @@ fn session_ids_are_neither_stored_nor_logged() {
 fn unknown_ids_are_not_logged_either() {
     let server = Server::start("[logging]\nlevel = \"debug\"");
     let guess = "B".repeat(43);
-    server
-        .client()
-        .status_request(&guess)
-        .send(server.addr())
-        .refused(404, "no_session");
+    server.client().ask(&guess).refused(404, "no_session");
     let odd = Request::new("PUT", CHUNKED)
         .header("X-Upload-Session-ID", "odd-id-of-mine")
         .header("X-Chunk-Number", "0");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use steadfast::conformance::{self, Check, Memory, SharedCheck, Store};
 use steadfast_tests::fault_proxy::{Behaviour, FaultProxy};
@@ -39,6 +39,7 @@ impl Subject {
             prefix: prefix.to_owned(),
             name: Some(name.to_owned()),
             advertise: Some(format!("http://{name}.example")),
+            began: SystemTime::now().into(),
             keep: Duration::from_secs(3_600),
             secret_print: "same".to_owned(),
         };

@@ -316,11 +316,7 @@ fn sessions_in_memory_end_with_the_process() {
         let session = server.client().create("memory.bin", file.len());
         let _ = server.client().put_chunk(&session, &file, 0).status_is(200);
         server.restart();
-        server
-            .client()
-            .status_request(&session.id)
-            .send(server.addr())
-            .refused(404, "no_session");
+        server.client().ask(&session.id).refused(404, "no_session");
         assert_eq!(
             server
                 .client()

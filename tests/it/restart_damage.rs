@@ -75,7 +75,7 @@ fn lost_bytes_are_never_delivered() {
     for (_, bytes) in tree::files(&server.uploads_dir()) {
         assert!(bytes == file, "whole or not at all");
     }
-    let status = client.status_request(&session.id).send(server.addr());
+    let status = client.ask(&session.id);
     if status.status == 200 && status.json()["completed"] == true {
         assert_eq!(tree::holding(&server.uploads_dir(), &file).len(), 1);
     }
@@ -105,11 +105,7 @@ fn a_destroyed_record_promises_nothing() {
             .unwrap();
     });
     for _ in 0..3 {
-        server
-            .client()
-            .status_request(&session.id)
-            .send(server.addr())
-            .refused(410, "state_lost");
+        server.client().ask(&session.id).refused(410, "state_lost");
         let put = server.client().put_chunk(&session, &file, 1);
         put.refused(410, "state_lost");
     }

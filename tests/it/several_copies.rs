@@ -1,12 +1,13 @@
 //! Servers that share their sessions: names that are taken, and state directories that were copied.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use steadfast_tests::config::CHUNK;
 use steadfast_tests::data;
 use steadfast_tests::http::{Response, together};
 use steadfast_tests::redis::Redis;
+use steadfast_tests::script::{Answer, Gate, Reply, Script};
 use steadfast_tests::server::Server;
 use steadfast_tests::tree;
 use steadfast_tests::upload::{Client, Session};
@@ -40,16 +41,19 @@ fn a_name_that_is_taken_is_refused() {
     assert_eq!(second.client().state(&session), "completed");
 }
 
-/// A server called `name` on a copy of what `first` has.
-fn copy(first: &Server, redis: &Redis, name: &str) -> Server {
-    let from: PathBuf = first.state_dir();
+/// A server called `name` on a copy of a state directory.
+fn copy(from: &Path, redis: &Redis, name: &str) -> Server {
     let config = fleet::config(&redis.url(), name, "");
     Server::prepared(&config, &[], |work: &Path| {
         std::fs::create_dir_all(work.join("data")).expect("a directory");
-        let mut cp = Command::new("cp");
-        cp.arg("-a").arg(&from).arg(work.join("data/uploads"));
-        assert!(cp.status().expect("cp runs").success());
+        copy_dir(from, &work.join("data/uploads"));
     })
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    let mut cp = Command::new("cp");
+    cp.arg("-a").arg(from).arg(to);
+    assert!(cp.status().expect("cp runs").success());
 }
 
 /// Uploads of which only the last chunk is missing, with their files.
@@ -77,7 +81,7 @@ fn of_a_copied_directory_the_server_that_began_later_has_the_uploads() {
     };
     let (first, bystander) = (&fleet.servers[0], fleet.client(1));
     let uploads = almost_done(first.client(), 5);
-    let second = copy(first, &fleet.redis, "node-3");
+    let second = copy(&first.state_dir(), &fleet.redis, "node-3");
     for (session, file) in &uploads {
         wait::until("the later server has it", SOON, || {
             let refusal = bystander.put_chunk(session, file, 1);
@@ -108,7 +112,7 @@ fn of_two_that_finish_an_upload_at_once_one_hands_it_over() {
     };
     let first = &fleet.servers[0];
     let uploads = almost_done(first.client(), 12);
-    let second = copy(first, &fleet.redis, "node-3");
+    let second = copy(&first.state_dir(), &fleet.redis, "node-3");
     let everyone = [first.client(), second.client()];
     for (session, file) in &uploads {
         let answers = together(2, |n| everyone[n].put_chunk(session, file, 1));
@@ -135,7 +139,7 @@ fn of_two_with_one_name_the_one_that_began_later_goes_on() {
     };
     let (first, bystander) = (&fleet.servers[0], fleet.client(1));
     let uploads = almost_done(first.client(), 2);
-    let second = copy(first, &fleet.redis, "node-1");
+    let second = copy(&first.state_dir(), &fleet.redis, "node-1");
     wait::until("the first is told", SOON, || {
         first.logs().contains("this one takes no more uploads")
     });
@@ -157,4 +161,33 @@ fn of_two_with_one_name_the_one_that_began_later_goes_on() {
         1,
         "it is said once"
     );
+}
+
+#[test]
+fn what_is_handed_over_is_not_taken_by_an_older_copy() {
+    let test = "what_is_handed_over_is_not_taken_by_an_older_copy";
+    let Some(redis) = fleet::redis(test, &[]) else {
+        return;
+    };
+    let gate = Gate::default();
+    let stored = Reply::After(gate.clone(), Answer::text(201, "stored"));
+    let extra = "[delivery]\nfinalize_wait = \"50ms\"";
+    let app = fleet::app(&redis, extra, Script::always(stored));
+    let (session, file) = almost_done(app.client(), 1).remove(0);
+    let dir = tempfile::tempdir().unwrap();
+    let earlier = dir.path().join("earlier");
+    copy_dir(&app.state_dir(), &earlier);
+    let _ = app.client().put_chunk(&session, &file, 1).status_is(202);
+    let second = copy(&earlier, &redis, "node-3");
+    for (state, opens) in [("finishing", true), ("completed", false)] {
+        let _ = app.client().until_state(&session, state);
+        let refusal = second.client().put_chunk(&session, &file, 1);
+        let _ = refusal.refused(421, "wrong_server");
+        assert_eq!(second.client().state(&session), state);
+        if opens {
+            gate.open();
+        }
+    }
+    assert_eq!(deliveries(&[&second], &file), 0);
+    assert_eq!(app.script().calls().len(), 1);
 }

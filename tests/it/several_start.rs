@@ -83,7 +83,7 @@ fn without_redis_where_it_is_required() {
     app_works(&server);
     redis.restart();
     wait::until("it goes on", SOON, || {
-        let answer = client.status_request(&session.id).send(server.addr());
+        let answer = client.ask(&session.id);
         answer.status == 200
     });
     let last = client.put_chunk(&session, &file, 1).status_is(200).json();

@@ -105,6 +105,26 @@ fn what_is_known_stays_known_while_its_server_is_down() {
     }
 }
 
+#[test]
+fn nothing_expires_while_its_server_is_down() {
+    let test = "nothing_expires_while_its_server_is_down";
+    let extra = "[uploads]\nfirst_byte_timeout = \"3s\"";
+    let Some(mut fleet) = Fleet::start(test, 2, extra) else {
+        return;
+    };
+    let file = data::random(9, CHUNK);
+    let session = fleet.client(0).create("kept.bin", file.len());
+    fleet.servers[0].kill9();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        let answer = fleet.client(1).ask(&session.id);
+        assert_eq!(answer.status_is(200).json()["state"], "receiving");
+    }
+    fleet.servers[0].restart();
+    let _ = fleet.client(0).put(&session, 0, &file).status_is(200);
+    let _ = fleet::until_known(fleet.client(0), fleet.client(1), &session);
+}
+
 /// Uploads in every state that the example's handler leads to: `receiving` of them unfinished.
 fn of_every_kind(client: Client, receiving: usize) -> Vec<Session> {
     let file = data::random(3, 3 * CHUNK);
@@ -146,7 +166,7 @@ fn what_redis_forgets_is_known_again_within_two_seconds() {
     let sessions: Vec<_> = clients.iter().flat_map(of_server).collect();
     let before: Vec<_> = sessions.iter().map(|known| fleet.status(known)).collect();
     let is_known = |client: Client, session: &Session, status: &Value| {
-        let answer = client.status_request(&session.id).send(client.addr());
+        let answer = client.ask(&session.id);
         answer.status == 200 && answer.json() == *status
     };
     let all_known = || {
@@ -285,7 +305,7 @@ fn what_an_older_redis_does_not_know_is_told_again() {
         wait::until("it is told again", SOON, || {
             let [own, other] = [0, 1].map(|server| {
                 let client = fleet.client(server);
-                client.status_request(&session.id).send(client.addr())
+                client.ask(&session.id)
             });
             assert_ne!(other.status, 404, "it is there");
             own.status == 200 && other.status == 200 && own.json() == other.json()
@@ -300,26 +320,22 @@ fn nothing_is_unknown_while_a_server_is_away_that_redis_has_forgotten() {
         return;
     };
     let session = fleet.client(0).create("away.bin", 10);
-    let ask = |fleet: &Fleet| {
-        let client = fleet.client(1);
-        client
-            .status_request(&session.id)
-            .send(client.addr())
-            .status
-    };
+    let other = fleet.client(1);
     fleet.servers[0].kill9();
     fleet.redis.kill9();
     fleet.redis.restart();
     let begun = Instant::now();
     while begun.elapsed() < LONGER_THAN_A_RETURN {
-        assert_eq!(ask(&fleet), 503);
+        assert_eq!(other.ask(&session.id).status, 503);
     }
     fleet.servers[0].restart();
-    wait::until("it is told again", SOON, || match ask(&fleet) {
-        200 => true,
-        status => {
-            assert_eq!(status, 503);
-            false
+    wait::until("it is told again", SOON, || {
+        match other.ask(&session.id).status {
+            200 => true,
+            status => {
+                assert_eq!(status, 503);
+                false
+            }
         }
     });
 }
@@ -333,24 +349,11 @@ fn an_upload_that_is_lost_is_known_nowhere_else() {
     let file = data::random(8, 2 * CHUNK);
     let session = fleet.client(0).create("lost.bin", file.len());
     let _ = fleet.client(0).put_chunk(&session, &file, 0).status_is(200);
-    let status = |server: usize| {
-        let client = fleet.client(server);
-        client
-            .status_request(&session.id)
-            .send(client.addr())
-            .status
-    };
-    assert_eq!(status(1), 200);
+    assert_eq!(fleet.client(1).ask(&session.id).status, 200);
     fleet.servers[0].kill9();
     spoil_logs(&fleet.servers[0]);
     fleet.servers[0].restart();
-    let status = |server: usize| {
-        let client = fleet.client(server);
-        client
-            .status_request(&session.id)
-            .send(client.addr())
-            .status
-    };
+    let status = |server: usize| fleet.client(server).ask(&session.id).status;
     wait::until("it is found to be lost", SOON, || status(0) == 410);
     wait::until("nobody believes in it", SOON, || status(1) == 404);
 }

@@ -308,12 +308,7 @@ fn an_empty_file_is_delivered_at_create() {
         b""
     );
     let id = answer["session_id"].as_str().unwrap();
-    let status = server
-        .client()
-        .status_request(id)
-        .send(server.addr())
-        .status_is(200)
-        .json();
+    let status = server.client().ask(id).status_is(200).json();
     assert_eq!(status["state"], "completed");
     assert_eq!(status["progress"].as_f64(), Some(1.0));
 }

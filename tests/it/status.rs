@@ -107,11 +107,7 @@ fn unknown_ids_are_not_found_in_the_query_either() {
         "%".into(),
         "A".repeat(10 * 1024),
     ] {
-        server
-            .client()
-            .status_request(&id)
-            .send(server.addr())
-            .refused(404, "no_session");
+        server.client().ask(&id).refused(404, "no_session");
     }
 }
 
@@ -167,11 +163,7 @@ fn twenty_thousand_missing_chunks_are_one_range() {
         .client()
         .put(&session, last, &[1; CHUNK])
         .status_is(200);
-    let response = server
-        .client()
-        .status_request(&session.id)
-        .send(server.addr())
-        .status_is(200);
+    let response = server.client().ask(&session.id).status_is(200);
     assert!(response.body.len() < 64 * 1024);
     assert_eq!(response.json()["missing"], json!([[0, last - 1]]));
 }

@@ -168,16 +168,19 @@ impl Client {
         Request::new("GET", &format!("/upload/status?session_id={id}"))
     }
 
+    /// Asks for the status of whatever has this id.
+    #[must_use]
+    pub fn ask(&self, id: &str) -> Response {
+        self.status_request(id).send(self.addr)
+    }
+
     /// The status of a session.
     ///
     /// # Panics
     /// When it is not a 200.
     #[must_use]
     pub fn status(&self, session: &Session) -> Value {
-        self.status_request(&session.id)
-            .send(self.addr)
-            .status_is(200)
-            .json()
+        self.ask(&session.id).status_is(200).json()
     }
 
     /// The `state` of a session.

@@ -1,6 +1,8 @@
 //! What servers that share their sessions have of each other's uploads: how they stand, whose they
 //! are, and that somebody wants them cancelled.
 
+use std::collections::HashSet;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use super::steps::Steps;
 use super::{Engine, Gaps, Refusal, View};
 use crate::config::{Durability as Level, UploadConfig};
 use crate::store::{Bound, Cancel, News, Peers, Share, StoreError, Told};
-use crate::upload::{Durability, Owner, Record, SessionId, UploadKey};
+use crate::upload::{Deadlines, Durability, Owner, Record, SessionId, Timestamp, UploadKey};
 
 /// The wait before a hand-off is tried again whose claim could not be asked for. It does not grow:
 /// nothing is wrong with the upload.
@@ -23,6 +25,8 @@ pub(super) const UNREACHABLE_DELAY: Duration = Duration::from_millis(500);
 /// looked whether it has.
 const MADE_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How many servers may, one after the other, have made it and have it no more.
+const MAKERS_MAX: usize = 8;
 
 /// How often it is stated what the uploads of an owner take.
 const SHARE_EVERY: Duration = Duration::from_secs(1);
@@ -36,7 +40,8 @@ impl Engine {
         }
     }
 
-    /// Why an upload is not here: another server keeps it, or nobody does.
+    /// Why an upload is not here: another server keeps it, or nobody does. Whether it has expired its
+    /// own server knows best.
     pub(super) async fn absent(&self, key: UploadKey) -> Refusal {
         match self.find(key).await {
             Ok(Some(told)) => Refusal::Elsewhere(told.peer),
@@ -50,15 +55,38 @@ impl Engine {
             return Ok(None);
         };
         let found = peers.find(key).await;
-        let found = found.map_err(|error| self.refusal(key, &error))?;
-        let deadlines = self.deadlines();
-        Ok(found.filter(|told| !deadlines.has_expired(&told.record)))
+        found.map_err(|error| self.refusal(key, &error))
     }
 
-    /// How an upload stands that another server keeps.
+    /// When the server that keeps an upload was last there.
+    async fn seen(&self, key: UploadKey, told: &Told) -> Result<Option<Timestamp>, Refusal> {
+        let Some(peers) = self.store.peers() else {
+            return Ok(None);
+        };
+        let seen = peers.seen(&told.peer.name).await;
+        seen.map_err(|error| self.refusal(key, &error))
+    }
+
+    /// How long another server keeps an upload, if it keeps them as long as this one.
+    fn deadlines_of(&self, told: &Told) -> Deadlines {
+        Deadlines {
+            since: told.since,
+            ..self.deadlines()
+        }
+    }
+
+    fn view_of(&self, key: UploadKey, told: &Told) -> View {
+        let deadlines = self.deadlines_of(told);
+        View::new(key, &told.record, &deadlines, deadlines.now)
+    }
+
+    /// How an upload stands that another server keeps. Nothing expires while its server is away.
     pub(super) async fn status_elsewhere(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
         let told = self.find(key).await?.ok_or(Refusal::NoSession)?;
-        let view = View::new(key, &told.record, &self.deadlines(), self.clock.now());
+        let view = self.view_of(key, &told);
+        if view.expires <= self.clock.now() && self.seen(key, &told).await? > Some(view.expires) {
+            return Err(Refusal::NoSession);
+        }
         Ok((view, Gaps::new(&told.record, super::status::RANGES_MAX)))
     }
 
@@ -86,27 +114,27 @@ impl Engine {
         let name = create.id.unnamed().key();
         let refused = |error: StoreError| self.refusal(create.id.key(), &error);
         let mut gone = None;
-        loop {
+        for _ in 0..MAKERS_MAX {
             let maker = peers.maker(name, gone.as_deref()).await;
             let Some(server) = maker.map_err(refused)? else {
                 return Ok(None);
             };
             let id = create.id.of(&server);
-            if let Some(told) = self.find_made(peers, id.key()).await? {
+            if let Some(told) = self.find_made(id.key()).await? {
                 return self.made(create, id, &told).map(Some);
             }
             gone = Some(server);
         }
+        Err(Refusal::Busy)
     }
 
     /// An upload that another server has made, or is just making.
-    async fn find_made(&self, peers: &dyn Peers, key: UploadKey) -> Result<Option<Told>, Refusal> {
+    async fn find_made(&self, key: UploadKey) -> Result<Option<Told>, Refusal> {
         let asked = tokio::time::Instant::now();
         loop {
-            let found = peers.find(key).await;
-            let found = found.map_err(|error| self.refusal(key, &error))?;
-            if let Some(told) = found {
-                return Ok(Some(told).filter(|told| !self.deadlines().has_expired(&told.record)));
+            if let Some(told) = self.find(key).await? {
+                let has_expired = self.deadlines_of(&told).has_expired(&told.record);
+                return Ok(Some(told).filter(|_| !has_expired));
             }
             if asked.elapsed() >= MADE_WITHIN {
                 return Ok(None);
@@ -121,7 +149,7 @@ impl Engine {
         if !same || header.owner != create.owner {
             return Err(Refusal::IdempotencyMismatch);
         }
-        let view = View::new(id.key(), &told.record, &self.deadlines(), self.clock.now());
+        let view = self.view_of(id.key(), told);
         Ok(Created { id, view })
     }
 
@@ -176,11 +204,28 @@ impl Engine {
     async fn follow(self: &Arc<Self>, peers: &dyn Peers) {
         // It ends with this future.
         let mut work = JoinSet::new();
+        let mut heeded = HashSet::new();
         loop {
             let news = peers.news().await;
+            while let Some(done) = work.try_join_next() {
+                // A panic ends this future, which is begun anew.
+                let done: Option<_> =
+                    done.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+                done.map(|key| heeded.remove(&key));
+            }
+            let wish = match news {
+                News::Cancel(key) => Some(key),
+                News::Forgotten | News::Behind(_) => None,
+            };
+            // A wish comes again until it is answered.
+            if wish.is_some_and(|key| !heeded.insert(key)) {
+                continue;
+            }
             let engine = Arc::clone(self);
-            work.spawn(async move { engine.heed(news).await });
-            while work.try_join_next().is_some() {}
+            work.spawn(async move {
+                engine.heed(news).await;
+                wish
+            });
         }
     }
 

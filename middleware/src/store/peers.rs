@@ -1,5 +1,5 @@
 use super::{BoxFuture, StoreError};
-use crate::upload::{Owner, Record, UploadKey};
+use crate::upload::{Owner, Record, Timestamp, UploadKey};
 
 /// What servers that share their sessions tell one another: an index of all uploads, of which each
 /// server's own logs are the truth.
@@ -12,6 +12,10 @@ pub trait Peers: Send + Sync {
     /// An upload as the other server that keeps it last told, without the checksums of its pieces;
     /// `None` when no other has told of it.
     fn find(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Told>, StoreError>>;
+
+    /// When the server of this name last said that it is there, which it does all the time, in
+    /// whole seconds; `None` where it has not for long.
+    fn seen<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Timestamp>, StoreError>>;
 
     /// Tells of an upload of this server's that is not open. What of it is not proven is left out.
     ///
@@ -77,6 +81,8 @@ pub struct Told {
     pub record: Record,
     /// Who keeps it.
     pub peer: Peer,
+    /// When that server began: nothing expires soon after.
+    pub since: Timestamp,
 }
 
 /// What became of a wish to give an upload up.

@@ -177,6 +177,8 @@ impl Faults {
 pub(super) struct FaultyStore {
     pub(super) inner: Arc<dyn Store>,
     pub(super) faults: Arc<Faults>,
+    /// Other servers, where there are any.
+    pub(super) peers: Option<Arc<dyn Peers>>,
 }
 
 impl Store for FaultyStore {
@@ -232,7 +234,7 @@ impl Store for FaultyStore {
     }
 
     fn peers(&self) -> Option<&dyn Peers> {
-        self.inner.peers()
+        self.peers.as_deref()
     }
 }
 

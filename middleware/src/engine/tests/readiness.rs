@@ -2,20 +2,14 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::faults::Point;
+use super::others::Others;
 use super::rig::{CHUNK, KINDS, Kind, Rig, chunk};
-use crate::blob::Local;
-use crate::clock::Clock;
-use crate::config::UploadConfig;
-use crate::engine::{Condition, Disk, Engine, Refusal};
-use crate::store::{
-    Bound, BoxFuture, Cancel, Listed, Memory, News, Opened, Peers, Share, Store, StoreError, Told,
-};
+use crate::engine::{Condition, Disk, Refusal};
 use crate::upload::tests::sample;
-use crate::upload::{Durability, Header, Owner, Record, UploadKey};
-use crate::volume::Volume;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -120,114 +114,11 @@ async fn a_disk_is_asked_once_a_second() {
 /// And it is right: what is begun then is refused.
 #[tokio::test]
 async fn a_server_cut_off_from_the_others_is_not_ready() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = UploadConfig::default();
-    config.uploads.min_free_space = 0;
-    let volume = Volume::test(dir.path(), 2);
-    let blobs = Local::new(dir.path().to_owned(), volume, Durability::Power);
-    let engine = Engine::new(
-        Arc::new(config),
-        Arc::new(CutOff::default()),
-        Arc::new(blobs),
-        Clock::system(),
-    );
+    let (dir, others) = (tempfile::tempdir().unwrap(), Others::new());
+    let engine = others.engine(dir.path(), None).await;
+    others.reachable.store(false, Ordering::Relaxed);
     let reachable = false;
     assert_eq!(engine.condition().await, Condition { reachable, ..WELL });
     let refusal = engine.status(sample::key(1)).await.unwrap_err();
     assert_eq!(refusal, Refusal::Unreachable);
-}
-
-/// A store whose other servers cannot be reached.
-#[derive(Default)]
-struct CutOff(Memory);
-
-impl Store for CutOff {
-    fn create(&self, key: UploadKey, header: Arc<Header>) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.0.create(key, header)
-    }
-
-    fn read(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
-        self.0.read(key)
-    }
-
-    fn open(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Opened>, StoreError>> {
-        self.0.open(key)
-    }
-
-    fn remove(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.0.remove(key)
-    }
-
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, StoreError>> {
-        self.0.list()
-    }
-
-    fn delivering(&self) -> BoxFuture<'_, Result<Vec<UploadKey>, StoreError>> {
-        self.0.delivering()
-    }
-
-    fn delivered(&self, key: UploadKey) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.0.delivered(key)
-    }
-
-    fn peers(&self) -> Option<&dyn Peers> {
-        Some(self)
-    }
-}
-
-fn unavailable<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, StoreError>> {
-    Box::pin(async { Err(StoreError::Unavailable) })
-}
-
-impl Peers for CutOff {
-    fn is_reachable(&self) -> bool {
-        false
-    }
-
-    fn find(&self, _: UploadKey) -> BoxFuture<'_, Result<Option<Told>, StoreError>> {
-        unavailable()
-    }
-
-    fn tell(&self, _: UploadKey, _: &Record) -> BoxFuture<'_, Result<(), StoreError>> {
-        unavailable()
-    }
-
-    fn ask_to_cancel(&self, _: UploadKey) -> BoxFuture<'_, Result<Option<Cancel>, StoreError>> {
-        unavailable()
-    }
-
-    fn answer(&self, _: UploadKey, _: Cancel) -> BoxFuture<'_, Result<(), StoreError>> {
-        unavailable()
-    }
-
-    fn maker<'a>(
-        &'a self,
-        _: UploadKey,
-        _: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
-        unavailable()
-    }
-
-    fn share(
-        &self,
-        _: &Owner,
-        _: Share,
-        _: Option<Bound>,
-    ) -> BoxFuture<'_, Result<bool, StoreError>> {
-        unavailable()
-    }
-
-    fn untell(&self, _: UploadKey) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
-    fn epoch(&self) -> u64 {
-        0
-    }
-
-    fn all_is_told(&self, _: u64) {}
-
-    fn news(&self) -> BoxFuture<'_, News> {
-        Box::pin(std::future::pending())
-    }
 }

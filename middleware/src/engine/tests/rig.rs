@@ -128,6 +128,7 @@ impl Rig {
             faults: Arc::clone(&faults),
         };
         let faulty = FaultyStore {
+            peers: None,
             inner: Arc::clone(&store),
             faults: Arc::clone(&faults),
         };

@@ -99,6 +99,7 @@ macro_rules! every_shared_check {
             telling::what_is_told_of_an_upload_that_is_not_open_is_proven
             telling::a_removed_upload_is_found_no_more
             telling::uploads_are_found_apart
+            telling::a_server_is_seen_by_the_others
             ownership::an_upload_belongs_to_the_server_started_later
             ownership::whoever_has_an_upload_no_more_cannot_claim_it
             ownership::a_loser_takes_nothing_from_the_winner

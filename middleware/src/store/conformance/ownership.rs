@@ -41,23 +41,31 @@ async fn assert_cannot_claim(one: Patient<'_>, key: UploadKey, peer: &Peer) {
     }
 }
 
+/// An upload that `one` told of, and of which `other` told since.
+async fn contested<'a>(
+    one: Patient<'a>,
+    other: Patient<'a>,
+    key: UploadKey,
+) -> (Teller<'a>, Teller<'a>, Peer) {
+    one.create(key, header(20)).await.unwrap();
+    let mut losing = Teller::open(one, key).await;
+    losing.publish(&[received(0)]).await;
+    assert_found(one, other, key, &losing.record).await;
+    other.create(key, header(20)).await.unwrap();
+    let winning = Teller::open(other, key).await;
+    assert_found(other, one, key, &winning.record).await;
+    let peer = one.find(key).await.unwrap().peer;
+    (losing, winning, peer)
+}
+
 pub(super) async fn an_upload_belongs_to_the_server_started_later(
     one: Patient<'_>,
     other: Patient<'_>,
 ) {
     let check = async || {
         let key = key(1);
-        one.create(key, header(20)).await.unwrap();
-        let mut losing = Teller::open(one, key).await;
-        losing.publish(&[received(0)]).await;
-        assert_found(one, other, key, &losing.record).await;
-
-        other.create(key, header(20)).await.unwrap();
-        let mut winning = Teller::open(other, key).await;
+        let (mut losing, mut winning, peer) = contested(one, other, key).await;
         winning.publish(&[received(10)]).await;
-        assert_found(other, one, key, &winning.record).await;
-        let peer = one.find(key).await.unwrap().peer;
-
         let rest = [received(10), SEALED];
         losing.add(&rest).await;
         let told = losing.log.publish(&losing.record, &rest).await;
@@ -86,14 +94,9 @@ pub(super) async fn whoever_has_an_upload_no_more_cannot_claim_it(
 ) {
     let check = async || {
         let key = key(1);
-        one.create(key, header(20)).await.unwrap();
-        let mut losing = Teller::open(one, key).await;
-        losing.publish(&[received(0), received(10)]).await;
-        other.create(key, header(20)).await.unwrap();
-        let winning = Teller::open(other, key).await;
-        let peer = one.find(key).await.unwrap().peer;
+        let (mut losing, winning, peer) = contested(one, other, key).await;
         // It has not told of anything since.
-        losing.add(&[SEALED]).await;
+        losing.add(&[received(10), SEALED]).await;
         drop(losing);
         assert_cannot_claim(one, key, &peer).await;
         assert_found(other, one, key, &winning.record).await;
@@ -104,19 +107,17 @@ pub(super) async fn whoever_has_an_upload_no_more_cannot_claim_it(
 pub(super) async fn a_loser_takes_nothing_from_the_winner(one: Patient<'_>, other: Patient<'_>) {
     let check = async || {
         let key = key(1);
-        one.create(key, header(20)).await.unwrap();
-        let mut losing = Teller::open(one, key).await;
-        other.create(key, header(20)).await.unwrap();
-        let mut winning = Teller::open(other, key).await;
-        winning.publish(&[received(0)]).await;
+        let (mut losing, mut winning, peer) = contested(one, other, key).await;
         let lost = [received(10)];
         losing.add(&lost).await;
         let told = losing.log.publish(&losing.record, &lost).await;
-        assert_eq!(elsewhere(told), one.find(key).await.unwrap().peer);
+        assert_eq!(elsewhere(told), peer);
         drop(losing);
         one.remove(key).await;
         assert_found(other, one, key, &winning.record).await;
-        winning.publish(&[received(10), SEALED, BEGUN]).await;
+        winning
+            .publish(&[received(0), received(10), SEALED, BEGUN])
+            .await;
         assert_found(other, one, key, &winning.record).await;
         drop(winning);
         assert_forgets(other, one, key).await;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::super::{BoxFuture, Cancel, Listed, Log, Opened, Peers, Share, Store, StoreError, Told};
 use crate::store::Bound;
-use crate::upload::{Entry, Header, Owner, Record, UploadKey};
+use crate::upload::{Entry, Header, Owner, Record, Timestamp, UploadKey};
 
 /// How often something is asked.
 const TRIES_MAX: usize = 50;
@@ -91,6 +91,10 @@ impl<'a> Patient<'a> {
 
     pub(super) async fn find(self, key: UploadKey) -> Option<Told> {
         patiently(|| self.peers().find(key)).await.unwrap()
+    }
+
+    pub(super) async fn seen(self, name: &str) -> Option<Timestamp> {
+        patiently(|| self.peers().seen(name)).await.unwrap()
     }
 
     pub(super) async fn tell(self, key: UploadKey, record: &'a Record) -> Result<(), StoreError> {

@@ -1,13 +1,17 @@
 //! What one server tells of its uploads another one finds.
 
+use std::time::{Duration, SystemTime};
+
 use super::news::{Answers, with_news};
-use super::patient::{Patient, PatientLog};
+use super::patient::{PAUSE, Patient, PatientLog};
 use super::samples::{AT, ended, folded, life, received};
 use crate::upload::sample::{answer, header, key};
-use crate::upload::{Entry, FileName, Record, UploadKey};
+use crate::upload::{Entry, FileName, Record, Timestamp, UploadKey};
 
 /// How often an upload is removed before it is found no more.
 const REMOVALS_MAX: usize = 10;
+/// How often it is looked whether a server was seen.
+const LOOKS_MAX: usize = 50;
 
 /// Everything of a record that is told. Of the pieces it is the bytes that they cover.
 fn told(record: &Record) -> String {
@@ -233,6 +237,27 @@ pub(super) async fn uploads_are_found_apart(one: Patient<'_>, other: Patient<'_>
         assert_forgets(one, other, key(1)).await;
         assert_found(one, other, key(2), &second.record).await;
         assert_found(one, other, key(3), &folded(&[])).await;
+    };
+    with_news(one.0, &answers, with_news(other.0, &answers, check)).await;
+}
+
+pub(super) async fn a_server_is_seen_by_the_others(one: Patient<'_>, other: Patient<'_>) {
+    let answers = Answers::default();
+    let check = async {
+        // It is told in whole seconds.
+        let begun = Timestamp::from(SystemTime::now()).before(Duration::from_secs(1));
+        one.create(key(1), header(20)).await.unwrap();
+        Teller::open(one, key(1)).await;
+        let told = other.find(key(1)).await.unwrap();
+        let name = told.peer.name.as_str();
+        for _ in 0..LOOKS_MAX {
+            if other.seen(name).await > Some(begun) {
+                assert_eq!(other.seen("nobody").await, None);
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("the server {name} is not seen");
     };
     with_news(one.0, &answers, with_news(other.0, &answers, check)).await;
 }

@@ -1,7 +1,6 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,18 +21,17 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Reads who had `dir` before, and notes that this process has it now.
+    /// Reads who had `dir` before, and notes that a process has it now that began at `now`.
     ///
     /// # Errors
     /// Those of the filesystem, or [`io::ErrorKind::InvalidData`].
-    pub(super) fn take(dir: &Path) -> io::Result<Self> {
+    pub(super) fn take(dir: &Path, Timestamp(now): Timestamp) -> io::Result<Self> {
         let path = dir.join(FILE);
         let before: Option<Self> = match fs::read(&path) {
             Ok(text) => Some(serde_json::from_slice(&text)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let now = Timestamp::from(SystemTime::now()).0;
         let taken = match before {
             Some(Self { id, fence }) => Self {
                 id,
@@ -72,23 +70,20 @@ mod tests {
     #[test]
     fn every_process_is_later_than_those_before_it() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Identity::take(dir.path()).unwrap();
-        let second = Identity::take(dir.path()).unwrap();
-        assert_eq!(first.id, second.id);
-        assert!(second.fence > first.fence);
+        let take = |now| Identity::take(dir.path(), Timestamp(now)).unwrap();
+        let first = take(1_000);
+        assert_eq!(first.fence, 1_000);
+        assert_eq!(take(2_000).fence, 2_000);
+        assert_eq!(take(2_000).fence, 2_001, "within the same millisecond");
+        assert_eq!(take(3_000).id, first.id);
         // A clock that was set back changes nothing.
-        let ahead = Identity {
-            fence: second.fence + 1_000_000_000,
-            ..second
-        };
-        ahead.write(dir.path()).unwrap();
-        assert_eq!(Identity::take(dir.path()).unwrap().fence, ahead.fence + 1);
+        assert_eq!(take(500).fence, 3_001);
     }
 
     #[test]
     fn what_cannot_be_read_is_no_new_identity() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE), "{").unwrap();
-        assert!(Identity::take(dir.path()).is_err());
+        assert!(Identity::take(dir.path(), Timestamp(1)).is_err());
     }
 }

@@ -13,11 +13,11 @@
 mod check;
 mod identity;
 mod index;
-mod keeper;
 mod keys;
 mod link;
 mod log;
 mod peers;
+mod pulse;
 mod record;
 mod scripts;
 mod told;
@@ -27,15 +27,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use identity::Identity;
-use keeper::Keeper;
 use keys::Keys;
 use link::Link;
 use log::SharedLog;
+use pulse::Pulse;
 use scripts::Scripts;
 use told::Tellings;
 
 use super::{BoxFuture, Listed, Opened, Peer, Peers, Store, StoreError};
-use crate::upload::{Header, Record, UploadKey};
+use crate::upload::{Header, Record, Timestamp, UploadKey};
 
 /// What is kept in Redis longer than it is wanted, in case its server comes back.
 const GRACE: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -61,6 +61,8 @@ pub struct Settings {
     pub name: Option<String>,
     /// Where clients reach this server.
     pub advertise: Option<String>,
+    /// When this process began, by the clock that says when uploads expire.
+    pub began: Timestamp,
     /// How long an upload that nothing happens to is kept, or an answer, whichever is longer.
     pub keep: Duration,
     /// Tells servers with different secrets apart, and says nothing of the secret.
@@ -77,7 +79,7 @@ struct Shared {
     /// How long Redis keeps what nobody asks for.
     keep: Duration,
     tellings: Tellings,
-    keeper: tokio::sync::Mutex<Keeper>,
+    pulse: tokio::sync::Mutex<Pulse>,
 }
 
 impl Redis {
@@ -92,7 +94,7 @@ impl Redis {
         local: Arc<dyn Store>,
     ) -> Result<Self, String> {
         let link = Link::new(&settings.url)?;
-        let identity = Identity::take(dir).map_err(|error| {
+        let identity = Identity::take(dir, settings.began).map_err(|error| {
             format!("this server has no identity in {}: {error}", dir.display())
         })?;
         let made = || format!("s-{}", identity.id);
@@ -109,7 +111,7 @@ impl Redis {
             secret_print: settings.secret_print.clone(),
             keep: settings.keep,
             tellings: Tellings::default(),
-            keeper: tokio::sync::Mutex::default(),
+            pulse: tokio::sync::Mutex::default(),
         };
         let this = Self {
             local,

@@ -2,10 +2,10 @@ use std::time::{Duration, Instant};
 
 use super::index::{Whole, unavailable};
 use super::record::{self, Held};
-use super::told::Told;
+use super::told::Stated;
 use super::{Redis, check};
 use crate::store::{self, Bound, BoxFuture, Cancel, News, Peers, Share, StoreError};
-use crate::upload::{Owner, Record, UploadKey};
+use crate::upload::{Owner, Record, Timestamp, UploadKey};
 
 /// How long somebody waits for what another server is asked, and how often they look.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -32,7 +32,12 @@ impl Redis {
             held = self.held(key).await?;
         }
         let held = held.filter(|held| held.peer.name != self.name());
-        Ok(held.map(|Held { record, peer }| store::Told { record, peer }))
+        let told = |held: Held| store::Told {
+            record: held.record,
+            peer: held.peer,
+            since: held.since,
+        };
+        Ok(held.map(told))
     }
 
     /// Whether every server that is there has told of all its uploads: what is not known then is
@@ -67,7 +72,15 @@ impl Redis {
         Ok(!servers.iter().any(is_telling))
     }
 
-    async fn tell_of(&self, key: UploadKey, now: Told, whole: Whole) -> Result<(), StoreError> {
+    async fn last_seen(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        let mut asked = redis::pipe();
+        asked.hget(self.shared.keys.server(name), "seen");
+        let asked = self.shared.link.send(&asked).await.map_err(unavailable)?;
+        let (seen,): (Option<u64>,) = asked;
+        Ok(seen.map(|seconds| Timestamp(seconds.saturating_mul(1_000))))
+    }
+
+    async fn tell_of(&self, key: UploadKey, now: Stated, whole: Whole) -> Result<(), StoreError> {
         let told = self.register_whole(key, &whole).await;
         self.note_told(key, now, &told);
         told
@@ -161,6 +174,10 @@ impl Peers for Redis {
 
     fn find(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<store::Told>, StoreError>> {
         Box::pin(self.told_by_another(key))
+    }
+
+    fn seen<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Timestamp>, StoreError>> {
+        Box::pin(self.last_seen(name))
     }
 
     fn tell(&self, key: UploadKey, record: &Record) -> BoxFuture<'_, Result<(), StoreError>> {

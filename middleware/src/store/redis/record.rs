@@ -149,6 +149,8 @@ fn chunk_of(record: &Record, span: Span) -> Option<u64> {
 pub(super) struct Held {
     pub(super) record: Record,
     pub(super) peer: Peer,
+    /// When its server began.
+    pub(super) since: Timestamp,
 }
 
 /// Reads what Redis holds of an upload.
@@ -188,9 +190,12 @@ pub(super) fn read(fields: &[(String, Vec<u8>)], chunks: &[u8]) -> Result<Held, 
     read_chunks(&mut record, chunks)?;
     let name = fields.text("server")?.ok_or("server")?.to_owned();
     let url = fields.text("url")?.map(str::to_owned);
+    let since = Timestamp(fields.number("fence")?.ok_or("fence")?);
+    let peer = Peer { name, url };
     Ok(Held {
         record,
-        peer: Peer { name, url },
+        peer,
+        since,
     })
 }
 

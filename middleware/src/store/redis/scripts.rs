@@ -1,40 +1,60 @@
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
 
-macro_rules! scripts {
-    ($($name:ident)*) => {
-        /// One script for every verb.
-        pub(super) struct Scripts {
-            $(pub(super) $name: Script,)*
-        }
+/// One script for every verb.
+pub(super) struct Scripts {
+    pub(super) register: Script,
+    pub(super) update: Script,
+    pub(super) claim: Script,
+    pub(super) find: Script,
+    pub(super) remove: Script,
+    pub(super) share: Script,
+    pub(super) maker: Script,
+    pub(super) beat: Script,
+}
 
-        impl Default for Scripts {
-            fn default() -> Self {
-                Self {
-                    $($name: Script::new(text(stringify!($name))),)*
-                }
-            }
-        }
-
-        const NAMES: &[&str] = &[$(stringify!($name)),*];
-
-        fn text(name: &str) -> &'static str {
-            match name {
-                $(stringify!($name) => include_str!(concat!("scripts/", stringify!($name), ".lua")),)*
-                _ => "",
-            }
-        }
+macro_rules! text {
+    (fenced $name:literal) => {
+        concat!(
+            include_str!("scripts/fence.lua"),
+            include_str!(concat!("scripts/", $name, ".lua"))
+        )
+    };
+    ($name:literal) => {
+        include_str!(concat!("scripts/", $name, ".lua"))
     };
 }
 
-scripts! { register update claim find remove share maker beat }
+const REGISTER: &str = text!(fenced "register");
+const UPDATE: &str = text!(fenced "update");
+const CLAIM: &str = text!(fenced "claim");
+const FIND: &str = text!("find");
+const REMOVE: &str = text!(fenced "remove");
+const SHARE: &str = text!("share");
+const MAKER: &str = text!("maker");
+const BEAT: &str = text!("beat");
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self {
+            register: Script::new(REGISTER),
+            update: Script::new(UPDATE),
+            claim: Script::new(CLAIM),
+            find: Script::new(FIND),
+            remove: Script::new(REMOVE),
+            share: Script::new(SHARE),
+            maker: Script::new(MAKER),
+            beat: Script::new(BEAT),
+        }
+    }
+}
 
 impl Scripts {
     /// Gives Redis all of them, so that nobody who runs one has to.
     pub(super) async fn load(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut load = redis::pipe();
-        for name in NAMES {
-            load.cmd("SCRIPT").arg("LOAD").arg(text(name)).ignore();
+        for text in [REGISTER, UPDATE, CLAIM, FIND, REMOVE, SHARE, MAKER, BEAT] {
+            load.cmd("SCRIPT").arg("LOAD").arg(text).ignore();
         }
         load.query_async(connection).await
     }

@@ -115,11 +115,12 @@ proptest! {
     #[test]
     fn what_is_told_whole_is_read(entries in vec(likely(), 0..20)) {
         let record = lived(&entries);
-        let Held { record: read, peer } =
-            record::read(&fields(&record), &record::chunks(&record, &[])).unwrap();
+        let chunks = record::chunks(&record, &[]);
+        let Held { record: read, peer, since } = record::read(&fields(&record), &chunks).unwrap();
         prop_assert_eq!(essence(&read), essence(&record));
         prop_assert_eq!(peer.name, "one");
         prop_assert_eq!(peer.url.as_deref(), Some("http://one.example"));
+        prop_assert_eq!(since, Timestamp(5));
     }
 
     #[test]

@@ -19,7 +19,7 @@ const EXPECTED_FOR: Duration = Duration::from_secs(600);
 /// The revision of an upload that is told, and when: what Redis was told before it lost everything
 /// does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct Stated {
     generation: u64,
     revision: u64,
 }
@@ -40,11 +40,11 @@ pub(super) struct Tellings {
     /// When Redis was found to have lost everything.
     lost: Mutex<Option<Instant>>,
     /// `None`: the upload has changed since.
-    told: Mutex<HashMap<UploadKey, Option<Told>>>,
+    told: Mutex<HashMap<UploadKey, Option<Stated>>>,
 }
 
 impl Tellings {
-    fn lock(&self) -> MutexGuard<'_, HashMap<UploadKey, Option<Told>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<UploadKey, Option<Stated>>> {
         lock(&self.told)
     }
 }
@@ -60,8 +60,8 @@ impl Redis {
     }
 
     /// What is noted when a revision is told that is read now.
-    pub(super) fn telling(&self, revision: u64) -> Told {
-        Told {
+    pub(super) fn telling(&self, revision: u64) -> Stated {
+        Stated {
             generation: self.generation(),
             revision,
         }
@@ -75,7 +75,7 @@ impl Redis {
     }
 
     /// Notes whether an upload was told of.
-    pub(super) fn note_told(&self, key: UploadKey, now: Told, told: &Result<(), StoreError>) {
+    pub(super) fn note_told(&self, key: UploadKey, now: Stated, told: &Result<(), StoreError>) {
         let mut tellings = self.shared.tellings.lock();
         match told {
             Ok(()) => drop(tellings.insert(key, Some(now))),
@@ -108,9 +108,9 @@ impl Redis {
         }
     }
 
-    /// Notes the servers that are there; whether one is missing that was there when Redis lost
-    /// everything, not long ago.
-    pub(super) fn is_one_missing(&self, names: &[String]) -> bool {
+    /// Notes the servers that are there. Those that were there when Redis lost everything are
+    /// remembered for a while.
+    pub(super) fn note_servers(&self, names: &[String]) {
         let tellings = &self.shared.tellings;
         let lost = *lock(&tellings.lost);
         let mut known = lock(&tellings.names);
@@ -118,7 +118,12 @@ impl Redis {
             known.clear();
         }
         known.extend(names.iter().cloned());
-        known.len() > names.len()
+    }
+
+    /// Whether a server is missing among `names` that was there.
+    pub(super) fn is_one_missing(&self, names: &[String]) -> bool {
+        let known = lock(&self.shared.tellings.names);
+        known.iter().any(|known| !names.contains(known))
     }
 
     /// Whether this is another run of Redis than before, which may have come back with older data.

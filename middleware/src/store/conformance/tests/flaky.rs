@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::store::{
     Bound, BoxFuture, Cancel, Listed, Log, News, Opened, Peers, Share, Store, StoreError, Told,
 };
-use crate::upload::{Entry, Header, Owner, Record, UploadKey};
+use crate::upload::{Entry, Header, Owner, Record, Timestamp, UploadKey};
 
 /// A store behind such a network. What cannot be done twice is lost before it is done.
 pub(super) struct Flaky<S> {
@@ -127,6 +127,10 @@ impl<S: Store> Peers for Flaky<S> {
 
     fn find(&self, key: UploadKey) -> Answer<'_, Option<Told>> {
         self.lossy(|| self.others().find(key))
+    }
+
+    fn seen<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Timestamp>> {
+        self.lossy(|| self.others().seen(name))
     }
 
     fn tell(&self, key: UploadKey, record: &Record) -> Answer<'_, ()> {

@@ -2,30 +2,20 @@
 --
 -- KEYS: upload, chunks
 -- ARGV: fence, server, revision, time to live (ms), chunks, then field, value, ...
-local at = redis.call('HMGET', KEYS[1], 'fence', 'server', 'revision', 'url', 'state', 'claim')
-if at[1] then
-  local fence, mine = tonumber(at[1]), tonumber(ARGV[1])
-  if fence > mine or (fence == mine and at[2] ~= ARGV[2]) then
-    return {'elsewhere', at[2], at[4] or ''}
+
+-- Something newer was told meanwhile.
+if fence == mine and tonumber(revision) > tonumber(ARGV[3]) then
+  return {'ok'}
+end
+-- The other hands it over, or has: a log that was copied before knows less of that than was told. The
+-- same directory under another name does not.
+if fence and server ~= ARGV[2] and (state ~= 'receiving' or claim) then
+  local is_receiving = false
+  for field = 6, #ARGV, 2 do
+    is_receiving = is_receiving or (ARGV[field] == 'state' and ARGV[field + 1] == 'receiving')
   end
-  -- Something newer was told meanwhile.
-  if fence == mine and tonumber(at[3]) > tonumber(ARGV[3]) then
-    return {'ok'}
-  end
-  -- The other hands it over, or has: a log that was copied before knows less of that than was told.
-  -- The same directory under another name does not.
-  if at[2] ~= ARGV[2] then
-    local state
-    for field = 6, #ARGV, 2 do
-      if ARGV[field] == 'state' then
-        state = ARGV[field + 1]
-      end
-    end
-    local is_older = tonumber(ARGV[3]) < tonumber(at[3])
-    local is_handed_over = at[5] ~= 'receiving' or at[6]
-    if is_handed_over and (is_older or state == 'receiving') then
-      return {'elsewhere', at[2], at[4] or ''}
-    end
+  if is_receiving or tonumber(ARGV[3]) < tonumber(revision) then
+    return {'elsewhere', server, url or ''}
   end
 end
 redis.call('DEL', KEYS[1], KEYS[2])

@@ -3,18 +3,10 @@
 -- KEYS: upload, chunks
 -- ARGV: fence, server, revision before, revision, time to live (ms), last chunk,
 --       number of fields and values, field, value, ..., then chunk, bit, ...
-local at = redis.call('HMGET', KEYS[1], 'fence', 'server', 'revision', 'url')
-if not at[1] then
+if fence ~= mine then
   return {'unknown'}
 end
-local fence, mine = tonumber(at[1]), tonumber(ARGV[1])
-if fence > mine or (fence == mine and at[2] ~= ARGV[2]) then
-  return {'elsewhere', at[2], at[4] or ''}
-end
-if fence < mine then
-  return {'unknown'}
-end
-local revision = tonumber(at[3])
+revision = tonumber(revision)
 if revision >= tonumber(ARGV[4]) then
   return {'ok'}
 end

@@ -2,11 +2,12 @@
 //! has lost what it was told.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use redis::RedisError;
 use redis::aio::MultiplexedConnection;
 
+use super::index::unavailable;
 use super::link::{COMMAND_TIMEOUT, LOOK_TIMEOUT};
 use super::scripts::Scripts;
 use super::{Redis, check};
@@ -26,7 +27,7 @@ const CLEAR_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// What is to be told next.
 #[derive(Default)]
-pub(super) struct Keeper {
+pub(super) struct Pulse {
     news: VecDeque<News>,
     /// Whether to look at Redis as if it were another: it has lost what it was told.
     looks: bool,
@@ -72,7 +73,7 @@ impl Redis {
                     _,
                 ) => return Err(self.is_taken()),
                 (Ok(heard), _) => {
-                    self.is_one_missing(&heard.servers);
+                    self.note_servers(&heard.servers);
                     return Ok(());
                 }
                 (Err(_), _) => {}
@@ -89,36 +90,36 @@ impl Redis {
     }
 
     pub(super) async fn next_news(&self) -> News {
-        let mut keeper = self.shared.keeper.lock().await;
+        let mut pulse = self.shared.pulse.lock().await;
         loop {
-            if let Some(news) = keeper.news.pop_front() {
+            if let Some(news) = pulse.news.pop_front() {
                 return news;
             }
             let is_up = self.shared.link.is_up();
             tokio::time::sleep(if is_up { BEAT_EVERY } else { TRY_EVERY }).await;
-            self.beat(&mut keeper).await;
+            self.beat(&mut pulse).await;
         }
     }
 
-    async fn beat(&self, keeper: &mut Keeper) {
+    async fn beat(&self, pulse: &mut Pulse) {
         let mut unfit = None;
-        let look = !self.shared.link.is_up() || keeper.looks;
+        let look = !self.shared.link.is_up() || pulse.looks;
         let beat = self.contact(look, &mut unfit).await;
-        keeper.looks &= beat.is_err();
+        pulse.looks &= beat.is_err();
         if let Some(sentence) = unfit
-            && keeper.unfit.as_ref() != Some(&sentence)
+            && pulse.unfit.as_ref() != Some(&sentence)
         {
             tracing::error!("{sentence}");
-            keeper.unfit = Some(sentence);
+            pulse.unfit = Some(sentence);
         }
         let Ok(heard) = beat else { return };
-        keeper.unfit = None;
+        pulse.unfit = None;
         match heard.beat {
             Beat::Known => {}
             Beat::New => {
                 self.forget_all_told();
-                keeper.looks = true;
-                keeper.news.push_back(News::Forgotten);
+                pulse.looks = true;
+                pulse.news.push_back(News::Forgotten);
             }
             Beat::Taken => {
                 tracing::error!("{}: this one takes no more uploads", self.is_taken());
@@ -128,16 +129,17 @@ impl Redis {
         }
         let behind = self.behind();
         if !behind.is_empty() {
-            keeper.news.push_back(News::Behind(behind));
+            pulse.news.push_back(News::Behind(behind));
         }
-        self.is_one_missing(&heard.servers);
-        keeper
+        self.note_servers(&heard.servers);
+        pulse
             .news
             .extend(heard.wishes.into_iter().map(News::Cancel));
-        if keeper.cleared.is_none_or(|at| at.elapsed() >= CLEAR_EVERY) {
-            keeper.cleared = Some(Instant::now());
+        if pulse.cleared.is_none_or(|at| at.elapsed() >= CLEAR_EVERY) {
+            pulse.cleared = Some(Instant::now());
             // What was not cleared is cleared next time.
             let _ = self.clear().await;
+            let _ = self.clear_servers(&heard.servers).await;
         }
     }
 
@@ -203,11 +205,11 @@ impl Redis {
     /// Forgets uploads that expired long ago and whose server has not done so.
     async fn clear(&self) -> Result<(), StoreError> {
         let deadlines = self.shared.keys.deadlines();
-        let now = Timestamp::from(SystemTime::now());
+        let now = self.time().await?;
         let mut due = redis::pipe();
         due.zrangebyscore_limit(&deadlines, "-inf", now.0, 0, CLEAR_MAX);
         let due = self.shared.link.send(&due).await;
-        let (due,): (Vec<String>,) = due.map_err(super::index::unavailable)?;
+        let (due,): (Vec<String>,) = due.map_err(unavailable)?;
         for key in due.iter().filter_map(|key| key.parse().ok()) {
             let next = match self.held(key).await {
                 // What cannot be read holds up nothing else.
@@ -238,7 +240,32 @@ impl Redis {
                 .link
                 .send(&commands)
                 .await
-                .map_err(super::index::unavailable)?;
+                .map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// The time by Redis' clock, which is the same for all servers.
+    async fn time(&self) -> Result<Timestamp, StoreError> {
+        let mut time = redis::pipe();
+        time.cmd("TIME");
+        let time = self.shared.link.send(&time).await;
+        let ((seconds, micros),): ((u64, u64),) = time.map_err(unavailable)?;
+        Ok(Timestamp(seconds * 1_000 + micros / 1_000))
+    }
+
+    /// Forgets the names of servers that have not been there for long.
+    async fn clear_servers(&self, names: &[String]) -> Result<(), StoreError> {
+        let (link, keys) = (&self.shared.link, &self.shared.keys);
+        for name in names {
+            let mut look = redis::pipe();
+            look.exists(keys.server(name));
+            let (is_there,): (bool,) = link.send(&look).await.map_err(unavailable)?;
+            if !is_there {
+                let mut remove = redis::pipe();
+                remove.srem(keys.servers(), name).ignore();
+                let () = link.send(&remove).await.map_err(unavailable)?;
+            }
         }
         Ok(())
     }
