@@ -173,7 +173,7 @@ where
         Command::Append(append) => append_chunk(shared, &append, source, deliver).await,
         Command::Status(id) => status(shared, &id).await,
         Command::Cancel(id) => {
-            let cancelled = shared.engine.cancel(id.key()).await;
+            let cancelled = shared.engine.cancel(&id).await;
             cancelled
                 .map(|()| chunked::cancelled())
                 .map_err(|refusal| refuse(&id, refusal))
@@ -234,7 +234,7 @@ where
 }
 
 async fn status(shared: &Shared, id: &SessionId) -> Result<Reply, Reply> {
-    let status = shared.engine.status(id.key()).await;
+    let status = shared.engine.status(id).await;
     let (view, gaps) = status.map_err(|refusal| refuse(id, refusal))?;
     Ok(chunked::status(
         id,

@@ -47,6 +47,7 @@ mod several_bounds;
 mod several_cancel;
 mod several_copies;
 mod several_links;
+mod several_losses;
 mod several_network;
 mod several_start;
 mod several_status;

@@ -117,6 +117,27 @@ fn stated(fleet: &Fleet, server: usize) -> Vec<String> {
 }
 
 #[test]
+fn the_last_place_is_taken_by_one() {
+    let extra = "[uploads]\nmax_sessions_per_owner = 1";
+    let Some(fleet) = Fleet::start("the_last_place_is_taken_by_one", 2, extra) else {
+        return;
+    };
+    let client = fleet.client(0);
+    for round in 0..20 {
+        let answers = together(4, |_| ask(client, 10));
+        let taken: Vec<_> = answers
+            .into_iter()
+            .filter(|answer| answer.status == 201)
+            .collect();
+        let [taken] = &taken[..] else {
+            panic!("round {round}: {taken:?}");
+        };
+        let session = Session::from_answer(taken.json());
+        let _ = client.cancel(&session).status_is(204);
+    }
+}
+
+#[test]
 fn a_restart_gives_no_room() {
     let extra = "[uploads]\nmax_sessions_per_owner = 40";
     let Some(mut fleet) = Fleet::start("a_restart_gives_no_room", 2, extra) else {

@@ -1,18 +1,23 @@
 //! Servers that share their sessions: a start without Redis, or with one that is not fit.
 
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use steadfast_tests::config::{CHUNK, Config};
 use steadfast_tests::data;
 use steadfast_tests::fault_proxy::{Behaviour, FaultProxy};
 use steadfast_tests::http::Request;
+use steadfast_tests::process::Process;
 use steadfast_tests::redis::Redis;
-use steadfast_tests::server::Server;
+use steadfast_tests::server::{self, Server};
 use steadfast_tests::upload::{CHUNKED, sign};
 use steadfast_tests::wait::{self, SOON};
 
-use crate::fleet;
+use crate::{fleet, machine};
 
 /// Longer than a server takes between two looks at a Redis that hangs.
-const HANGING: std::time::Duration = std::time::Duration::from_secs(4);
+const HANGING: Duration = Duration::from_secs(4);
 
 fn with(redis: &Redis, name: &str) -> Config {
     fleet::config(&redis.url(), name, "")
@@ -222,7 +227,7 @@ fn a_server_is_ready_while_it_reaches_redis() {
     redis.stop();
     wait::until("it is not ready", SOON, || ask().status == 503);
     // All the time, also while it tries again.
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while begun.elapsed() < HANGING {
         let answer = ask().status_is(503);
         assert_eq!(answer.json()["checks"]["store"]["ok"], false);
@@ -236,6 +241,43 @@ fn a_server_is_ready_while_it_reaches_redis() {
     wait::until("it is not ready", SOON, || ask().status == 503);
     redis.restart();
     wait::until("it is ready again", SOON, || ask().status == 200);
+}
+
+/// Asserts that a server that cannot use Redis says why, once.
+fn assert_said(url: &str, why: &str) {
+    let server = Server::with(&fleet::config(url, "node-1", ""));
+    let create = server.client().create_request("a.bin", 10);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        let refusal = create.send(server.addr());
+        let _ = refusal.refused(503, "store_unavailable");
+    }
+    assert_eq!(server.logs().matches(why).count(), 1, "{}", server.logs());
+    assert!(!server.logs().contains("Redis refuses a command"));
+}
+
+#[test]
+fn a_database_that_redis_has_not_is_said() {
+    if let Some(redis) = fleet::redis("a_database_that_redis_has_not_is_said", &[]) {
+        let url = format!("redis://{}/99", redis.addr());
+        assert_said(&url, "DB index is out of range");
+    }
+}
+
+#[test]
+fn a_sentinel_is_refused() {
+    if !machine::has_program("a_sentinel_is_refused", "redis-sentinel") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (path, addr) = (dir.path().join("sentinel.conf"), server::free_address());
+    std::fs::write(&path, format!("bind 127.0.0.1\nport {}\n", addr.port())).unwrap();
+    let sentinel = Process::spawn(Command::new("redis-sentinel").arg(&path));
+    wait::until("it listens", SOON, || TcpStream::connect(addr).is_ok());
+    let url = format!("redis://{addr}/0");
+    let (_, logs) = Server::refused(&fleet::config(&url, "node-1", ""));
+    assert!(logs.contains("leads to a sentinel"), "{logs}");
+    drop(sentinel);
 }
 
 #[test]

@@ -19,7 +19,10 @@ impl Engine {
         deliver: Arc<dyn Deliver>,
     ) -> Result<Appended, Refusal> {
         self.check_reachable()?;
-        let active = self.live(append.id.key()).await?;
+        let active = match self.live(append.id.key()).await {
+            Err(Refusal::NoSession) => return Err(self.absent(&append.id).await),
+            opened => opened?,
+        };
         let duplicate = match claim::admit(&active, append.target).await? {
             Admitted::Duplicate(span, crc) => {
                 let wanted = Wanted {

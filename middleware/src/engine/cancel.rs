@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::claim;
 use super::receive::io_refusal;
 use super::{Engine, Refusal};
-use crate::upload::{Entry, Record, State, UploadKey};
+use crate::upload::{Entry, Record, SessionId, State, UploadKey};
 
 impl Engine {
     /// Gives an upload up: its bytes go, its record stays until `result_retention` ends.
@@ -11,10 +11,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`Refusal::Finishing`] while it is handed over, [`Refusal::Completed`] afterwards.
-    pub async fn cancel(self: &Arc<Self>, key: UploadKey) -> Result<(), Refusal> {
+    pub async fn cancel(self: &Arc<Self>, id: &SessionId) -> Result<(), Refusal> {
         self.check_reachable()?;
-        match self.cancel_here(key).await {
-            Err(Refusal::Elsewhere(_)) => self.cancel_elsewhere(key).await,
+        match self.cancel_here(id.key()).await {
+            Err(Refusal::NoSession | Refusal::Elsewhere(_)) => self.cancel_elsewhere(id).await,
             cancelled => cancelled,
         }
     }

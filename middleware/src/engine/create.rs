@@ -28,14 +28,14 @@ impl Engine {
         if create.declaration.total > bytes_max {
             return Err(Refusal::TooLarge { bytes_max });
         }
-        let empty = create.declaration.total == 0;
+        let (own, empty) = (create.id.key(), create.declaration.total == 0);
         let engine = Arc::clone(self);
         // A client that leaves now must not leave a session half made or half counted.
         let made = self
             .tasks
             .spawn(async move { engine.find_or_make(&create).await });
         let mut created = made.await.unwrap_or(Err(Refusal::Internal))?;
-        if empty {
+        if empty && created.view.key == own {
             let concluded = self.finish_empty(created.view.key, &deliver).await;
             created.view = match concluded {
                 // Its server hands it over.
@@ -115,7 +115,7 @@ impl Engine {
 
     /// The upload that an earlier request with this id made.
     async fn existing(&self, create: &Create) -> Result<Option<View>, Refusal> {
-        let view = match self.status(create.id.key()).await {
+        let view = match self.status_here(create.id.key()).await {
             Ok((view, _)) => view,
             Err(Refusal::NoSession) => return Ok(None),
             // Its client is to begin anew, and this is how: the key it sends must not be spoilt
@@ -176,6 +176,11 @@ impl Engine {
             owner: &create.owner,
             bytes: create.declaration.total,
             now: self.clock.read().steady,
+        };
+        // Two that want the last place must not both be refused because both have reserved it.
+        let _alone = match shared {
+            true => Some(self.owners.turn_of(&create.owner).await),
+            false => None,
         };
         let reserved = self.budget.reserve(&request, &allowance);
         reserved.map_err(|full| match full {

@@ -143,6 +143,11 @@ impl Engine {
     pub(super) async fn attempt_once(&self, mut job: Job) {
         let key = job.key;
         let running = Running(&self.schedule, key);
+        if self.check_reachable().is_err() {
+            // Nothing is read for what could not be claimed.
+            self.schedule.attempted(key, Some((job, UNREACHABLE_DELAY)));
+            return;
+        }
         match self.live(key).await {
             Ok(active) => {
                 let made = self.attempt(&active, &mut job).await;

@@ -38,7 +38,7 @@ mod turns;
 mod verify;
 mod view;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use tokio::sync::Semaphore;
@@ -75,6 +75,11 @@ pub struct Engine {
     lost: AtomicU64,
     /// Had by whoever makes an upload, or removes one that may be made anew.
     creates: turns::Turns,
+    /// Had by whoever counts what an owner takes on all servers.
+    owners: turns::Turns,
+    /// Whether the logs were read, and the news of other servers was followed, in this process.
+    recovered: AtomicBool,
+    follows: AtomicBool,
     schedule: schedule::Schedule,
     /// To whom uploads are handed over that no client asks for.
     background: OnceLock<Weak<dyn Deliver>>,
@@ -117,6 +122,9 @@ impl Engine {
             scanned: Mutex::default(),
             lost: AtomicU64::new(0),
             creates: turns::Turns::default(),
+            owners: turns::Turns::default(),
+            recovered: AtomicBool::new(false),
+            follows: AtomicBool::new(false),
             table: table::Table::default(),
             background: OnceLock::new(),
             tasks: TaskTracker::new(),

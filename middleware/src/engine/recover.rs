@@ -2,6 +2,7 @@
 //! at an even pace.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::upload::{Record, Timestamp, UploadKey};
 
 /// The directory is read again this often: somebody else may have put something there.
 const SCAN_EVERY: Duration = Duration::from_secs(3_600);
+/// The wait before the logs are listed again that could not be at the start.
+const LIST_AGAIN: Duration = Duration::from_secs(1);
 
 /// When all logs were last read.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,7 @@ impl Engine {
             // The app knows the engine: they must not keep one another.
             let _ = self.background.set(Arc::downgrade(deliver));
         }
+        let epoch = self.store.peers().map(Peers::epoch);
         let mut waiting = 0;
         let mut steps = Steps::default();
         for key in self.delivering().await {
@@ -47,14 +51,22 @@ impl Engine {
                 None => self.forget_delivering(key).await,
             }
         }
-        let epoch = self.store.peers().map(Peers::epoch);
-        waiting += self.scan().await;
-        if let (Some(peers), Some(epoch)) = (self.store.peers(), epoch) {
+        let mut scanned = self.scan().await;
+        // Nothing may be said to be all there is before it is.
+        while scanned.is_none() && self.store.peers().is_some() && !self.latch.is_shut() {
+            tokio::time::sleep(LIST_AGAIN).await;
+            scanned = self.scan().await;
+        }
+        // What was known before was not told now.
+        if let (Some(peers), Some(epoch)) = (self.store.peers(), epoch)
+            && scanned.is_some()
+            && !self.recovered.swap(true, Ordering::AcqRel)
+        {
             peers.all_is_told(epoch);
             // What owners take is counted now.
             self.budget.note_changes();
         }
-        waiting
+        waiting + scanned.unwrap_or(0)
     }
 
     /// Reads all logs again, where it is time for that: the ages of uploads are counted anew when
@@ -71,8 +83,10 @@ impl Engine {
     }
 
     /// Reads the logs of which nothing is known yet. Answers how many uploads wait to be handed
-    /// over.
-    async fn scan(self: &Arc<Self>) -> usize {
+    /// over; nothing where the logs cannot be listed.
+    async fn scan(self: &Arc<Self>) -> Option<usize> {
+        let listed = self.store.list().await;
+        let listed = listed.inspect_err(warn_unlisted).ok()?;
         let clock = self.clock.read();
         *self.scanned() = Some(Scanned {
             at: clock.steady,
@@ -80,7 +94,7 @@ impl Engine {
         });
         let mut waiting = 0;
         let mut steps = Steps::default();
-        for Listed { key, changed } in self.listed().await {
+        for Listed { key, changed } in listed {
             if self.known.stage(key).is_some() {
                 continue;
             }
@@ -90,7 +104,7 @@ impl Engine {
                 waiting += self.offer(key, &record);
             }
         }
-        waiting
+        Some(waiting)
     }
 
     fn scanned(&self) -> std::sync::MutexGuard<'_, Option<Scanned>> {
@@ -135,6 +149,9 @@ impl Engine {
             Err(error) => {
                 let refusal = self.refusal(key, &error);
                 self.look_again(key);
+                if let Some(peers) = self.store.peers() {
+                    peers.tell_later(key);
+                }
                 return Err(refusal);
             }
         }
@@ -142,6 +159,9 @@ impl Engine {
     }
 
     fn describe(&self, key: UploadKey, record: &Record) {
+        // An earlier process may have told of it last when it was not.
+        self.budget
+            .note_change(&Arc::new(record.header.owner.clone()));
         if record.ended.is_some() {
             self.budget.release(key);
             return;
@@ -169,11 +189,6 @@ impl Engine {
             engine.want_hand_off(key, &deliver);
         }
         1
-    }
-
-    async fn listed(&self) -> Vec<Listed> {
-        let listed = self.store.list().await;
-        listed.inspect_err(warn_unlisted).unwrap_or_default()
     }
 
     async fn delivering(&self) -> Vec<UploadKey> {

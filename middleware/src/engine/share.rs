@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -25,6 +26,8 @@ pub(super) const UNREACHABLE_DELAY: Duration = Duration::from_millis(500);
 /// looked whether it has.
 const MADE_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The wait before the uploads are listed again that could not be.
+const LIST_AGAIN: Duration = Duration::from_secs(1);
 /// How many servers may, one after the other, have made it and have it no more.
 const MAKERS_MAX: usize = 8;
 
@@ -42,62 +45,65 @@ impl Engine {
 
     /// Why an upload is not here: another server keeps it, or nobody does. Whether it has expired its
     /// own server knows best.
-    pub(super) async fn absent(&self, key: UploadKey) -> Refusal {
-        match self.find(key).await {
+    pub(super) async fn absent(&self, id: &SessionId) -> Refusal {
+        match self.find(id).await {
             Ok(Some(told)) => Refusal::Elsewhere(told.peer),
             Ok(None) => Refusal::NoSession,
             Err(refusal) => refusal,
         }
     }
 
-    async fn find(&self, key: UploadKey) -> Result<Option<Told>, Refusal> {
+    async fn find(&self, id: &SessionId) -> Result<Option<Told>, Refusal> {
         let Some(peers) = self.store.peers() else {
             return Ok(None);
         };
-        let found = peers.find(key).await;
-        found.map_err(|error| self.refusal(key, &error))
+        let found = peers.find(id.key(), id.server_name()).await;
+        found.map_err(|error| self.refusal(id.key(), &error))
     }
 
-    /// When the server that keeps an upload was last there.
-    async fn seen(&self, key: UploadKey, told: &Told) -> Result<Option<Timestamp>, Refusal> {
-        let Some(peers) = self.store.peers() else {
+    /// An upload that another server keeps, how it stands, unless it has expired: nothing expires
+    /// while its server is away, or soon after.
+    async fn find_alive(&self, id: &SessionId) -> Result<Option<(Told, View)>, Refusal> {
+        let (Some(peers), Some(told)) = (self.store.peers(), self.find(id).await?) else {
             return Ok(None);
         };
-        let seen = peers.seen(&told.peer.name).await;
-        seen.map_err(|error| self.refusal(key, &error))
-    }
-
-    /// How long another server keeps an upload, if it keeps them as long as this one.
-    fn deadlines_of(&self, told: &Told) -> Deadlines {
-        Deadlines {
-            since: told.since,
-            ..self.deadlines()
+        let view = self.view_of(id.key(), &told, told.since);
+        if view.expires > self.clock.now() {
+            return Ok(Some((told, view)));
         }
+        let seen = peers.seen(&told.peer.name).await;
+        let seen = seen.map_err(|error| self.refusal(id.key(), &error))?;
+        let Some(seen) = seen else {
+            return Ok(Some((told, view)));
+        };
+        let view = self.view_of(id.key(), &told, told.since.max(seen.since));
+        let has_expired = view.expires <= self.clock.now() && view.expires < seen.at;
+        Ok((!has_expired).then_some((told, view)))
     }
 
-    fn view_of(&self, key: UploadKey, told: &Told) -> View {
-        let deadlines = self.deadlines_of(told);
+    /// How an upload stands that a server keeps which began at `since`.
+    fn view_of(&self, key: UploadKey, told: &Told, since: Timestamp) -> View {
+        let deadlines = Deadlines {
+            since,
+            ..self.deadlines()
+        };
         View::new(key, &told.record, &deadlines, deadlines.now)
     }
 
-    /// How an upload stands that another server keeps. Nothing expires while its server is away.
-    pub(super) async fn status_elsewhere(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
-        let told = self.find(key).await?.ok_or(Refusal::NoSession)?;
-        let view = self.view_of(key, &told);
-        if view.expires <= self.clock.now() && self.seen(key, &told).await? > Some(view.expires) {
-            return Err(Refusal::NoSession);
-        }
+    /// How an upload stands that another server keeps.
+    pub(super) async fn status_elsewhere(&self, id: &SessionId) -> Result<(View, Gaps), Refusal> {
+        let found = self.find_alive(id).await?;
+        let (told, view) = found.ok_or(Refusal::NoSession)?;
         Ok((view, Gaps::new(&told.record, super::status::RANGES_MAX)))
     }
 
     /// Has an upload given up that another server keeps.
-    pub(super) async fn cancel_elsewhere(&self, key: UploadKey) -> Result<(), Refusal> {
-        let told = self.find(key).await?.ok_or(Refusal::NoSession)?;
-        let Some(peers) = self.store.peers() else {
+    pub(super) async fn cancel_elsewhere(&self, id: &SessionId) -> Result<(), Refusal> {
+        let (Some(peers), Some(told)) = (self.store.peers(), self.find(id).await?) else {
             return Err(Refusal::NoSession);
         };
-        let answer = peers.ask_to_cancel(key).await;
-        match answer.map_err(|error| self.refusal(key, &error))? {
+        let answer = peers.ask_to_cancel(id.key()).await;
+        match answer.map_err(|error| self.refusal(id.key(), &error))? {
             Some(Cancel::Done) => Ok(()),
             Some(Cancel::Finishing) => Err(Refusal::Finishing),
             Some(Cancel::Completed) => Err(Refusal::Completed),
@@ -120,8 +126,8 @@ impl Engine {
                 return Ok(None);
             };
             let id = create.id.of(&server);
-            if let Some(told) = self.find_made(id.key()).await? {
-                return self.made(create, id, &told).map(Some);
+            if let Some(view) = self.find_made(&id).await? {
+                return made(create, id, view).map(Some);
             }
             gone = Some(server);
         }
@@ -129,28 +135,15 @@ impl Engine {
     }
 
     /// An upload that another server has made, or is just making.
-    async fn find_made(&self, key: UploadKey) -> Result<Option<Told>, Refusal> {
+    async fn find_made(&self, id: &SessionId) -> Result<Option<View>, Refusal> {
         let asked = tokio::time::Instant::now();
-        loop {
-            if let Some(told) = self.find(key).await? {
-                let has_expired = self.deadlines_of(&told).has_expired(&told.record);
-                return Ok(Some(told).filter(|_| !has_expired));
-            }
+        while self.find(id).await?.is_none() {
             if asked.elapsed() >= MADE_WITHIN {
                 return Ok(None);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-    }
-
-    fn made(&self, create: &Create, id: SessionId, told: &Told) -> Result<Created, Refusal> {
-        let header = &told.record.header;
-        let same = same_file(&header.declaration, &create.declaration);
-        if !same || header.owner != create.owner {
-            return Err(Refusal::IdempotencyMismatch);
-        }
-        let view = self.view_of(id.key(), told);
-        Ok(Created { id, view })
+        Ok(self.find_alive(id).await?.map(|(_, view)| view))
     }
 
     /// Counts what an owner's uploads take on all servers, where that is bounded.
@@ -200,47 +193,42 @@ impl Engine {
         }
     }
 
-    /// Waits for news and for nothing else: whoever does not is taken for gone.
+    /// Waits for news whatever there is to do: whoever does not is taken for gone.
     async fn follow(self: &Arc<Self>, peers: &dyn Peers) {
         // It ends with this future.
-        let mut work = JoinSet::new();
-        let mut heeded = HashSet::new();
+        let mut work = Work::default();
+        // What was begun when this future ended before is begun anew.
+        if self.follows.swap(true, Ordering::AcqRel) {
+            work.begin(self, News::Forgotten);
+        }
+        let mut news = peers.news();
         loop {
-            let news = peers.news().await;
-            while let Some(done) = work.try_join_next() {
-                // A panic ends this future, which is begun anew.
-                let done: Option<_> =
-                    done.unwrap_or_else(|error| resume_unwind(error.into_panic()));
-                done.map(|key| heeded.remove(&key));
+            tokio::select! {
+                heard = &mut news => {
+                    news = peers.news();
+                    work.begin(self, heard);
+                }
+                Some(done) = work.tasks.join_next() => {
+                    // A panic ends this future, which is begun anew.
+                    let done = done.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+                    work.end(self, &done);
+                }
             }
-            let wish = match news {
-                News::Cancel(key) => Some(key),
-                News::Forgotten | News::Behind(_) => None,
-            };
-            // A wish comes again until it is answered.
-            if wish.is_some_and(|key| !heeded.insert(key)) {
-                continue;
-            }
-            let engine = Arc::clone(self);
-            work.spawn(async move {
-                engine.heed(news).await;
-                wish
-            });
         }
     }
 
-    async fn heed(self: &Arc<Self>, news: News) {
+    async fn heed(self: &Arc<Self>, news: &News) {
         let Some(peers) = self.store.peers() else {
             return;
         };
         match news {
             News::Forgotten => self.tell_all(peers).await,
             News::Behind(keys) => {
-                for key in keys {
+                for &key in keys {
                     self.tell_again(peers, key).await;
                 }
             }
-            News::Cancel(key) => {
+            &News::Cancel(key) => {
                 let answer = self.cancel_for_another(key).await;
                 if peers.answer(key, answer).await.is_err() {
                     tracing::debug!(%key, "an answer to another server got lost; it asks again");
@@ -263,21 +251,32 @@ impl Engine {
     /// Tells of every upload of this server's, at an even pace.
     async fn tell_all(&self, peers: &dyn Peers) {
         let epoch = peers.epoch();
-        self.budget.note_changes();
-        let mut steps = Steps::default();
-        let listed = self.store.list().await;
-        let Ok(listed) = listed.inspect_err(super::recover::warn_unlisted) else {
-            return;
+        let listed = loop {
+            match self
+                .store
+                .list()
+                .await
+                .inspect_err(super::recover::warn_unlisted)
+            {
+                Ok(listed) => break listed,
+                Err(_) => tokio::time::sleep(LIST_AGAIN).await,
+            }
         };
         tracing::info!(
             uploads = listed.len(),
             "telling the other servers of every upload"
         );
+        let mut steps = Steps::default();
         for upload in listed {
+            // All of it is to be told once more.
+            if peers.epoch() != epoch {
+                return;
+            }
             let revision = self.tell_again(peers, upload.key).await;
             steps.log(revision).await;
         }
         peers.all_is_told(epoch);
+        self.budget.note_changes();
     }
 
     /// Tells of one upload, open or not; answers its revision, or 0.
@@ -289,7 +288,10 @@ impl Engine {
                 peers.untell(key).await;
                 None
             }
-            Err(_) => None,
+            Err(_) => {
+                peers.tell_later(key);
+                None
+            }
         };
         match self.table.unopened(key, unopened).await {
             Ok(Some(record)) => {
@@ -337,6 +339,62 @@ impl Engine {
             Err(error) => Err(self.refusal(active.key, &error)),
         }
     }
+}
+
+/// What is being done for other servers.
+#[derive(Default)]
+struct Work {
+    tasks: JoinSet<News>,
+    /// Uploads that somebody wants cancelled.
+    wishes: HashSet<UploadKey>,
+    /// Whether something is being told, and whether all is to be told after that.
+    is_telling: bool,
+    all_again: bool,
+}
+
+impl Work {
+    /// Begins what news asks for, unless it is being done. News of wishes, and of uploads that have
+    /// changed, comes again until there is nothing to do.
+    fn begin(&mut self, engine: &Arc<Engine>, news: News) {
+        let begins = match &news {
+            News::Cancel(key) => self.wishes.insert(*key),
+            News::Behind(_) => !self.is_telling,
+            News::Forgotten => {
+                self.all_again = self.is_telling;
+                !self.is_telling
+            }
+        };
+        if !begins {
+            return;
+        }
+        self.is_telling |= !matches!(news, News::Cancel(_));
+        let engine = Arc::clone(engine);
+        self.tasks.spawn(async move {
+            engine.heed(&news).await;
+            news
+        });
+    }
+
+    /// Something was done.
+    fn end(&mut self, engine: &Arc<Engine>, done: &News) {
+        match done {
+            News::Cancel(key) => drop(self.wishes.remove(key)),
+            News::Behind(_) | News::Forgotten => {
+                self.is_telling = false;
+                if std::mem::take(&mut self.all_again) {
+                    self.begin(engine, News::Forgotten);
+                }
+            }
+        }
+    }
+}
+
+fn made(create: &Create, id: SessionId, view: View) -> Result<Created, Refusal> {
+    let same = same_file(&view.header.declaration, &create.declaration);
+    if !same || view.header.owner != create.owner {
+        return Err(Refusal::IdempotencyMismatch);
+    }
+    Ok(Created { id, view })
 }
 
 /// What one owner may take, where that is bounded.

@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{Engine, Gaps, Refusal, View};
-use crate::upload::UploadKey;
+use crate::upload::{SessionId, UploadKey};
 
 /// Most ranges of missing chunks in one answer.
 pub(super) const RANGES_MAX: usize = 1_000;
@@ -23,13 +23,18 @@ impl Engine {
     ///
     /// # Errors
     /// [`Refusal::NoSession`], [`Refusal::StateLost`], or a failure of ours.
-    pub async fn status(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
+    pub async fn status(&self, id: &SessionId) -> Result<(View, Gaps), Refusal> {
         self.check_reachable()?;
+        match self.status_here(id.key()).await {
+            Err(Refusal::NoSession | Refusal::Elsewhere(_)) => self.status_elsewhere(id).await,
+            status => status,
+        }
+    }
+
+    /// The same for an upload of this server's.
+    pub(super) async fn status_here(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
         // Opening makes durable what is told here.
-        let active = match self.active(key).await {
-            Err(Refusal::Elsewhere(_)) => return self.status_elsewhere(key).await,
-            opened => opened?,
-        };
+        let active = self.active(key).await?;
         let deadlines = self.deadlines();
         let seen = {
             let record = &active.lock().record;

@@ -161,7 +161,7 @@ impl Engine {
                 self.tell_opened(&active).await?;
                 Ok(Arc::new(active))
             }
-            Ok(None) => Err(self.absent(key).await),
+            Ok(None) => Err(Refusal::NoSession),
             Err(error) => {
                 if matches!(error, StoreError::Damaged(_)) {
                     self.note_lost(key);

@@ -7,6 +7,7 @@
 //!
 //! - [`Disk`]: a checksummed log file per upload, beside the bytes.
 //! - [`Memory`]: gone with the process.
+//! - `Redis` (feature `redis`): an index of the logs of several servers, over one of the others.
 
 mod contract;
 mod disk;
@@ -21,7 +22,7 @@ pub use self::redis::{Redis, Settings};
 pub use contract::{BoxFuture, Listed, Log, Opened, Store, StoreError};
 pub use disk::Disk;
 pub use memory::Memory;
-pub use peers::{Bound, Cancel, News, Peer, Peers, Share, Told};
+pub use peers::{Bound, Cancel, News, Peer, Peers, Seen, Share, Told};
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -10,18 +10,24 @@ pub trait Peers: Send + Sync {
     fn is_reachable(&self) -> bool;
 
     /// An upload as the other server that keeps it last told, without the checksums of its pieces;
-    /// `None` when no other has told of it.
-    fn find(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Told>, StoreError>>;
+    /// `None` when no other has told of it. `home` is the server whose name its id begins with.
+    fn find<'a>(
+        &'a self,
+        key: UploadKey,
+        home: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<Told>, StoreError>>;
 
-    /// When the server of this name last said that it is there, which it does all the time, in
-    /// whole seconds; `None` where it has not for long.
-    fn seen<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Timestamp>, StoreError>>;
+    /// When the server of this name was last there; `None` where it has not been for long.
+    fn seen<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Seen>, StoreError>>;
 
     /// Tells of an upload of this server's that is not open. What of it is not proven is left out.
     ///
     /// # Errors
     /// [`StoreError::Elsewhere`] when it belongs to another server.
     fn tell(&self, key: UploadKey, record: &Record) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Notes that an upload of this server's is to be told that cannot be now.
+    fn tell_later(&self, key: UploadKey);
 
     /// Asks the server that keeps an upload to give it up, and waits for its answer for a bounded
     /// time; `None` when there was none. The wish stays until it is answered.
@@ -82,6 +88,15 @@ pub struct Told {
     /// Who keeps it.
     pub peer: Peer,
     /// When that server began: nothing expires soon after.
+    pub since: Timestamp,
+}
+
+/// What is known of another server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seen {
+    /// When it last said that it is there, which it does all the time. In whole seconds.
+    pub at: Timestamp,
+    /// When it began.
     pub since: Timestamp,
 }
 

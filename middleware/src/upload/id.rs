@@ -54,6 +54,12 @@ impl SessionId {
         Self(self.random().to_owned())
     }
 
+    /// The name of the server it begins with.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.0.split_once('.').map(|(name, _)| name)
+    }
+
     fn random(&self) -> &str {
         self.0.rsplit('.').next().unwrap_or(&self.0)
     }

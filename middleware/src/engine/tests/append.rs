@@ -343,7 +343,7 @@ async fn a_damaged_log_is_lost_state() {
     let sent = next.send(&id, 2, &chunk(3 * CHUNK, 2)).await;
     assert_eq!(sent.unwrap_err(), Refusal::StateLost);
     assert_eq!(
-        next.engine.cancel(id.key()).await.unwrap_err(),
+        next.engine.cancel(&id).await.unwrap_err(),
         Refusal::StateLost
     );
 }

@@ -10,7 +10,7 @@ use crate::upload::tests::sample;
 
 async fn assert_cancelled(rig: &Rig, id: &crate::upload::SessionId) {
     for _ in 0..2 {
-        rig.engine.cancel(id.key()).await.unwrap();
+        rig.engine.cancel(id).await.unwrap();
         assert_eq!(rig.state(id).await, State::Cancelled, "{:?}", rig.kind);
         assert_eq!(rig.send_only(id).await.unwrap_err(), Refusal::Cancelled);
         assert!(!rig.data_file(id).exists());
@@ -37,7 +37,7 @@ async fn an_upload_is_cancelled_for_good() {
 async fn what_is_unknown_cannot_be_cancelled() {
     for kind in KINDS {
         let rig = Rig::new(kind);
-        let refusal = rig.engine.cancel(sample::key(9)).await.unwrap_err();
+        let refusal = rig.engine.cancel(&sample::id(9)).await.unwrap_err();
         assert_eq!(refusal, Refusal::NoSession, "{kind:?}");
     }
 }
@@ -50,11 +50,11 @@ async fn what_is_done_or_being_done_is_not_cancelled() {
         let id = rig.upload(CHUNK).await;
         let request = rig.whole_request(&id, 0, &content(CHUNK));
         rig.handler.called(1).await;
-        let refusal = rig.engine.cancel(id.key()).await.unwrap_err();
+        let refusal = rig.engine.cancel(&id).await.unwrap_err();
         assert_eq!(refusal, Refusal::Finishing, "{kind:?}");
         answer.send(200).unwrap();
         request.await.unwrap().unwrap();
-        let refusal = rig.engine.cancel(id.key()).await.unwrap_err();
+        let refusal = rig.engine.cancel(&id).await.unwrap_err();
         assert_eq!(refusal, Refusal::Completed, "{kind:?}");
         assert_eq!(rig.state(&id).await, State::Completed);
     }
@@ -94,7 +94,7 @@ async fn a_chunk_on_its_way_is_stopped() {
         let (mut client, request) = rig.request(&id, 0);
         client.send(b"xxxx");
         client.gave(1).await;
-        rig.engine.cancel(id.key()).await.unwrap();
+        rig.engine.cancel(&id).await.unwrap();
         // The client is still connected, and sends nothing more.
         let refusal = request.await.unwrap().unwrap_err();
         assert!(
@@ -114,8 +114,8 @@ async fn a_chunk_whose_last_byte_is_here_does_not_undo_a_cancel() {
         rig.faults.log_append.shut();
         // The cancel is first to be put on record, the chunk next.
         let engine = Arc::clone(&rig.engine);
-        let key = id.key();
-        let cancel = tokio::spawn(async move { engine.cancel(key).await });
+        let upload = id.clone();
+        let cancel = tokio::spawn(async move { engine.cancel(&upload).await });
         rig.faults.log_append.holds(1).await;
         let (mut client, request) = rig.request(&id, 0);
         client.send(&content(CHUNK));
@@ -142,8 +142,8 @@ async fn a_chunk_that_was_let_in_before_a_cancel_leaves_no_file() {
         rig.faults.blob_open.shut();
         let request = rig.whole_request(&id, 0, &content(CHUNK));
         rig.faults.blob_open.holds(1).await;
-        let (engine, key) = (Arc::clone(&rig.engine), id.key());
-        let cancel = tokio::spawn(async move { engine.cancel(key).await });
+        let (engine, upload) = (Arc::clone(&rig.engine), id.clone());
+        let cancel = tokio::spawn(async move { engine.cancel(&upload).await });
         rig.until(&id, State::Cancelled).await;
         rig.faults.blob_open.open();
         cancel.await.unwrap().unwrap();
@@ -161,7 +161,7 @@ async fn a_cancel_and_the_last_chunk_at_once_leave_one_winner() {
             let (rig, id) = (Arc::clone(&rig), id.clone());
             tokio::spawn(async move { rig.send(&id, 1, &chunk(2 * CHUNK, 1)).await })
         };
-        let cancelled = rig.engine.cancel(id.key()).await;
+        let cancelled = rig.engine.cancel(&id).await;
         let sent = request.await.unwrap();
         let calls = rig.handler.calls().len();
         match cancelled {
@@ -189,10 +189,7 @@ async fn a_cancel_that_does_not_fit_the_log_is_no_cancel() {
         super::faults::Point::LogAppend,
         std::io::ErrorKind::StorageFull,
     );
-    assert_eq!(
-        rig.engine.cancel(id.key()).await.unwrap_err(),
-        Refusal::NoSpace
-    );
+    assert_eq!(rig.engine.cancel(&id).await.unwrap_err(), Refusal::NoSpace);
     assert_eq!(rig.state(&id).await, State::Receiving);
     rig.send(&id, 1, &chunk(2 * CHUNK, 1)).await.unwrap();
     assert_eq!(rig.handler.calls()[0].bytes, content(2 * CHUNK));

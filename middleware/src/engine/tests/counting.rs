@@ -68,7 +68,7 @@ async fn take(rig: &mut Rig, told: &mut Vec<Told>, step: Step) {
         }
         Step::Cancel(upload) => {
             if let Some(told) = told.get(upload) {
-                let _ = rig.engine.cancel(told.id.key()).await;
+                let _ = rig.engine.cancel(&told.id).await;
             }
         }
         Step::Answer(status) => rig.handler.will_answer([status]),

@@ -227,7 +227,7 @@ async fn unfinished_uploads_have_a_bound() {
         rig.send_only(&first).await.unwrap();
         let third = rig.upload(CHUNK).await;
         refused().await;
-        rig.engine.cancel(second.key()).await.unwrap();
+        rig.engine.cancel(&second).await.unwrap();
         let fourth = rig.upload(CHUNK).await;
         refused().await;
         rig.handler.will_answer([422]);
@@ -317,7 +317,7 @@ async fn what_others_still_expect_is_not_free() {
         .await
         .unwrap_err();
     assert_eq!(refusal, Refusal::NoSpace);
-    rig.engine.cancel(large.id.key()).await.unwrap();
+    rig.engine.cancel(&large.id).await.unwrap();
     rig.create(sample::declaration(free / 4 * 3), "")
         .await
         .unwrap();

@@ -25,10 +25,7 @@ async fn assert_expired(rig: &Rig, id: &SessionId) {
             rig.kind
         );
         assert_eq!(rig.send_only(id).await.unwrap_err(), Refusal::NoSession);
-        assert_eq!(
-            rig.engine.cancel(id.key()).await.unwrap_err(),
-            Refusal::NoSession
-        );
+        assert_eq!(rig.engine.cancel(id).await.unwrap_err(), Refusal::NoSession);
         rig.engine.sweep().await;
         assert!(!is_stored(rig, id).await, "{:?}", rig.kind);
         assert!(!rig.data_file(id).exists());

@@ -23,7 +23,7 @@ async fn bytes_of_uploads_that_ended_go() {
         let completed = rig.upload(CHUNK).await;
         rig.send_only(&completed).await.unwrap();
         let cancelled = rig.nearly(2 * CHUNK).await;
-        rig.engine.cancel(cancelled.key()).await.unwrap();
+        rig.engine.cancel(&cancelled).await.unwrap();
         rig.handler.will_answer([422]);
         let rejected = rig.upload(CHUNK).await;
         rig.send_only(&rejected).await.unwrap();

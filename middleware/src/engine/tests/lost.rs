@@ -30,7 +30,7 @@ async fn assert_lost(rig: &Rig, id: &SessionId) {
         assert_eq!(rig.view(id).await.unwrap_err(), Refusal::StateLost);
         let sent = rig.send(id, 2, &chunk(3 * CHUNK, 2)).await;
         assert_eq!(sent.unwrap_err(), Refusal::StateLost);
-        let cancelled = rig.engine.cancel(id.key()).await;
+        let cancelled = rig.engine.cancel(id).await;
         assert_eq!(cancelled.unwrap_err(), Refusal::StateLost);
     }
     assert!(lost_log(rig, id).exists());

@@ -16,9 +16,9 @@ use crate::clock::Clock;
 use crate::config::UploadConfig;
 use crate::engine::Engine;
 use crate::store::{
-    Bound, BoxFuture, Cancel, Memory, News, Peers, Share, Store as _, StoreError, Told,
+    Bound, BoxFuture, Cancel, Memory, News, Peers, Seen, Share, Store as _, StoreError, Told,
 };
-use crate::upload::{Durability, Header, Owner, Record, Timestamp, UploadKey};
+use crate::upload::{Durability, Header, Owner, Record, UploadKey};
 use crate::volume::Volume;
 
 /// More than enough for a machine that is busy.
@@ -31,7 +31,7 @@ pub(super) struct Others {
     /// Whether they are never done hearing what they are told.
     pub(super) deaf: AtomicBool,
     /// When the one was last there that keeps something.
-    pub(super) seen: Mutex<Option<Timestamp>>,
+    pub(super) seen: Mutex<Option<Seen>>,
     /// What one of them keeps.
     pub(super) kept: Mutex<Option<(UploadKey, Told)>>,
     /// What they say next.
@@ -128,13 +128,17 @@ impl Peers for Others {
         self.reachable.load(Ordering::Relaxed)
     }
 
-    fn find(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Told>, StoreError>> {
+    fn find<'a>(
+        &'a self,
+        key: UploadKey,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<Told>, StoreError>> {
         let kept = self.kept.lock().unwrap().clone();
         let found = kept.and_then(|(kept, told)| (kept == key).then_some(told));
         Box::pin(ready(Ok(found)))
     }
 
-    fn seen<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Timestamp>, StoreError>> {
+    fn seen<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Seen>, StoreError>> {
         Box::pin(ready(Ok(*self.seen.lock().unwrap())))
     }
 
@@ -144,6 +148,8 @@ impl Peers for Others {
             Ok(())
         })
     }
+
+    fn tell_later(&self, _: UploadKey) {}
 
     fn ask_to_cancel(&self, _: UploadKey) -> BoxFuture<'_, Result<Option<Cancel>, StoreError>> {
         unavailable()

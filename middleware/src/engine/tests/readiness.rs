@@ -119,6 +119,6 @@ async fn a_server_cut_off_from_the_others_is_not_ready() {
     others.reachable.store(false, Ordering::Relaxed);
     let reachable = false;
     assert_eq!(engine.condition().await, Condition { reachable, ..WELL });
-    let refusal = engine.status(sample::key(1)).await.unwrap_err();
+    let refusal = engine.status(&sample::id(1)).await.unwrap_err();
     assert_eq!(refusal, Refusal::Unreachable);
 }

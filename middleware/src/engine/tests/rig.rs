@@ -284,11 +284,11 @@ impl Rig {
     }
 
     pub(super) async fn view(&self, id: &SessionId) -> Result<View, Refusal> {
-        self.engine.status(id.key()).await.map(|(view, _)| view)
+        self.engine.status(id).await.map(|(view, _)| view)
     }
 
     pub(super) async fn gaps(&self, id: &SessionId) -> Gaps {
-        self.engine.status(id.key()).await.unwrap().1
+        self.engine.status(id).await.unwrap().1
     }
 
     pub(super) async fn state(&self, id: &SessionId) -> State {

@@ -307,7 +307,7 @@ async fn a_cancelled_upload_leaves_the_schedule() {
         let id = rig.upload(CHUNK).await;
         rig.send_only(&id).await.unwrap();
         assert!(rig.engine.schedule.knows(id.key()));
-        rig.engine.cancel(id.key()).await.unwrap();
+        rig.engine.cancel(&id).await.unwrap();
         assert!(!rig.engine.schedule.knows(id.key()), "{kind:?}");
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use super::handler::Handler;
 use super::others::{Heard, Others};
 use super::source;
 use crate::engine::{Append, Refusal};
-use crate::store::{Cancel, News, Peer, Told};
+use crate::store::{Cancel, News, Peer, Seen, Told};
 use crate::upload::tests::sample::{header, id, key};
 use crate::upload::{Record, Target, Timestamp};
 
@@ -70,11 +71,24 @@ async fn nothing_expires_while_its_server_is_away() {
         since: Timestamp(1),
     };
     *others.kept.lock().unwrap() = Some((id(1).key(), told));
-    for (seen, has_expired) in [(None, false), (Some(1_000), false), (Some(1_001), true)] {
-        *others.seen.lock().unwrap() = seen.map(Timestamp);
-        let status = engine.status(id(1).key()).await;
-        let status = status.map(|(view, _)| view.expires).ok();
-        assert_eq!(status, (!has_expired).then_some(Timestamp(1_000)));
+    let seen = |at, since| {
+        Some(Seen {
+            at: Timestamp(at),
+            since: Timestamp(since),
+        })
+    };
+    let now = Timestamp::from(SystemTime::now()).0;
+    for (seen, has_expired) in [
+        (None, false),
+        (seen(1_000, 1), false),
+        (seen(1_001, 1), true),
+        (seen(now, 1), true),
+        // It is back, and counts from there.
+        (seen(now, now + 60_000), false),
+    ] {
+        *others.seen.lock().unwrap() = seen;
+        let status = engine.status(&id(1)).await;
+        assert_eq!(status.is_err(), has_expired, "{seen:?}: {status:?}");
     }
     let append = Append {
         id: id(1),

@@ -12,7 +12,7 @@ async fn what_is_missing_is_listed() {
         }
         // The same from memory and from the log.
         for rig in [&rig, &rig.again(|_| {})] {
-            let (view, gaps) = rig.engine.status(id.key()).await.unwrap();
+            let (view, gaps) = rig.engine.status(&id).await.unwrap();
             assert_eq!(
                 (view.state, view.uploaded),
                 (State::Receiving, 3 * CHUNK + 1)

@@ -204,7 +204,7 @@ async fn a_part_goes_with_its_upload() {
             fs::create_dir(shelf.file(".steadfast")).unwrap();
             fs::write(shelf.file(&format!(".steadfast/{}.part", id.key())), "x").unwrap();
             if give_up {
-                rig.engine.cancel(id.key()).await.unwrap();
+                rig.engine.cancel(&id).await.unwrap();
             } else {
                 rig.engine.drain().await;
                 rig.pass(Duration::from_secs(25 * 3_600));

@@ -56,8 +56,8 @@ use patient::Patient;
 
 #[cfg(feature = "conformance")]
 pub use super::{
-    Bound, BoxFuture, Cancel, Disk, Listed, Log, Memory, News, Opened, Peer, Peers, Share, Store,
-    StoreError, Told,
+    Bound, BoxFuture, Cancel, Disk, Listed, Log, Memory, News, Opened, Peer, Peers, Seen, Share,
+    Store, StoreError, Told,
 };
 #[cfg(not(feature = "conformance"))]
 use super::{BoxFuture, Disk, Store};

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{BoxFuture, Cancel, Listed, Log, Opened, Peers, Share, Store, StoreError, Told};
+use super::super::{
+    BoxFuture, Cancel, Listed, Log, Opened, Peers, Seen, Share, Store, StoreError, Told,
+};
 use crate::store::Bound;
-use crate::upload::{Entry, Header, Owner, Record, Timestamp, UploadKey};
+use crate::upload::{Entry, Header, Owner, Record, UploadKey};
 
 /// How often something is asked.
 const TRIES_MAX: usize = 50;
@@ -90,10 +92,10 @@ impl<'a> Patient<'a> {
     }
 
     pub(super) async fn find(self, key: UploadKey) -> Option<Told> {
-        patiently(|| self.peers().find(key)).await.unwrap()
+        patiently(|| self.peers().find(key, None)).await.unwrap()
     }
 
-    pub(super) async fn seen(self, name: &str) -> Option<Timestamp> {
+    pub(super) async fn seen(self, name: &str) -> Option<Seen> {
         patiently(|| self.peers().seen(name)).await.unwrap()
     }
 

@@ -251,7 +251,7 @@ pub(super) async fn a_server_is_seen_by_the_others(one: Patient<'_>, other: Pati
         let told = other.find(key(1)).await.unwrap();
         let name = told.peer.name.as_str();
         for _ in 0..LOOKS_MAX {
-            if other.seen(name).await > Some(begun) {
+            if other.seen(name).await.is_some_and(|seen| seen.at > begun) {
                 assert_eq!(other.seen("nobody").await, None);
                 return;
             }

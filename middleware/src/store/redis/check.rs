@@ -16,13 +16,13 @@ pub(super) const GONE_AFTER: i64 = 10;
 /// Clocks further apart than this are worth a warning, seconds.
 const CLOCK_DISTANCE_MAX: i64 = 5;
 
-/// Looks at Redis; answers which run of it this is, where it says so. What makes it unfit is told in
+/// Looks at Redis; answers which run of it this is, or nothing where it does not say so. What makes it unfit is told in
 /// `unfit`, and is an error as well.
 pub(super) async fn look(
     shared: &Shared,
     connection: &mut MultiplexedConnection,
     unfit: &mut Option<String>,
-) -> Result<Option<String>, RedisError> {
+) -> Result<String, RedisError> {
     let mut facts = redis::pipe();
     facts.cmd("INFO").arg("everything");
     facts.cmd("TIME");
@@ -65,7 +65,7 @@ pub(super) async fn look(
         tracing::warn!("{doubt}");
     }
     warn_of_secrets(shared, connection, now + distance).await?;
-    Ok(fact(info, "run_id"))
+    Ok(fact(info, "run_id").unwrap_or_default())
 }
 
 /// Says that another server that is there has another secret.
@@ -122,6 +122,11 @@ fn of_server(info: &Value) -> Option<String> {
         return Some(format!(
             "Redis {version} is too old: sessions need Redis {VERSION_MIN} or Valkey {VERSION_MIN}"
         ));
+    }
+    if fact(info, "redis_mode").is_some_and(|mode| mode == "sentinel") {
+        let sentence = "sessions.redis_url leads to a sentinel, which keeps no sessions: name the \
+                        Redis server itself, or a proxy that finds it";
+        return Some(sentence.to_owned());
     }
     let is_cluster = fact(info, "cluster_enabled").is_some_and(|on| on == "1");
     is_cluster.then(|| {

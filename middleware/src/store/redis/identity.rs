@@ -18,6 +18,9 @@ pub(super) struct Identity {
     /// copied, the one that began later has it. Milliseconds since the epoch, or one more than last
     /// time.
     pub(super) fence: u64,
+    /// Whether nobody had the directory before.
+    #[serde(skip)]
+    pub(super) is_new: bool,
 }
 
 impl Identity {
@@ -33,13 +36,15 @@ impl Identity {
             Err(error) => return Err(error),
         };
         let taken = match before {
-            Some(Self { id, fence }) => Self {
+            Some(Self { id, fence, .. }) => Self {
                 id,
                 fence: now.max(fence + 1),
+                is_new: false,
             },
             None => Self {
                 id: random()?,
                 fence: now,
+                is_new: true,
             },
         };
         taken.write(dir)?;
@@ -73,6 +78,7 @@ mod tests {
         let take = |now| Identity::take(dir.path(), Timestamp(now)).unwrap();
         let first = take(1_000);
         assert_eq!(first.fence, 1_000);
+        assert!(first.is_new && !take(1_500).is_new);
         assert_eq!(take(2_000).fence, 2_000);
         assert_eq!(take(2_000).fence, 2_001, "within the same millisecond");
         assert_eq!(take(3_000).id, first.id);

@@ -154,15 +154,16 @@ impl Redis {
         let mut call = self.shared.stating(&self.shared.scripts.remove);
         call.key(self.shared.keys.upload(key));
         call.key(self.shared.keys.chunks(key));
-        let removed: Result<Vec<String>, Down> = self.shared.link.run(&call).await;
-        if removed.is_ok() {
-            let mut command = Cmd::zrem(self.shared.keys.deadlines(), key.to_string());
-            let _ = self.shared.send(&mut command).await;
-            self.forget_told(key);
-        } else {
+        match self.shared.state(&call).await {
             // It is looked at again, and is not there.
-            let now = self.telling(0);
-            self.note_told(key, now, &Err(StoreError::Unavailable));
+            Err(_) => self.note_behind(key),
+            Ok(verdict) => {
+                self.forget_told(key);
+                // Its deadline is that of whoever has it.
+                if !matches!(verdict, Verdict::Elsewhere(_)) {
+                    let _ = self.forget_deadline(key).await;
+                }
+            }
         }
     }
 

@@ -106,15 +106,19 @@ impl Link {
         script: &ScriptInvocation<'_>,
     ) -> Result<T, Down> {
         self.enter()?;
-        self.attempt(COMMAND_TIMEOUT, async |c| script.invoke_async(c).await)
-            .await
+        let work = async |c: &mut _| forgive(script.invoke_async(c).await);
+        self.attempt(COMMAND_TIMEOUT, work)
+            .await?
+            .map_err(|error| refused(&error))
     }
 
     /// Sends commands in one round trip, unless Redis is known to be unusable.
     pub(super) async fn send<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Down> {
         self.enter()?;
-        self.attempt(COMMAND_TIMEOUT, async |c| commands.query_async(c).await)
-            .await
+        let work = async |c: &mut _| forgive(commands.query_async(c).await);
+        self.attempt(COMMAND_TIMEOUT, work)
+            .await?
+            .map_err(|error| refused(&error))
     }
 
     /// The same whether Redis is known to be unusable or not: this is how it is found out.
@@ -159,7 +163,7 @@ impl Link {
                 Ok(answer)
             }
             Ok(Err(error)) => {
-                self.failed(&error);
+                self.give_up(&said(&error));
                 Err(Down)
             }
             Err(_) => {
@@ -194,14 +198,6 @@ impl Link {
         if !self.is_shut() && !self.is_up.swap(true, Ordering::AcqRel) {
             *lock(&self.why) = None;
             tracing::info!("Redis can be used");
-        }
-    }
-
-    fn failed(&self, error: &RedisError) {
-        if is_about_one_key(error) {
-            tracing::error!(%error, "Redis refuses a command");
-        } else {
-            self.give_up(&said(error));
         }
     }
 
@@ -251,10 +247,21 @@ fn said(error: &RedisError) -> String {
     }
 }
 
-/// Whether Redis works, and what it holds of one upload does not.
-fn is_about_one_key(error: &RedisError) -> bool {
-    matches!(error.code(), Some("WRONGTYPE" | "ERR"))
-        || matches!(error.kind(), redis::ErrorKind::UnexpectedReturnType)
+/// What Redis answered, where it works and what it holds of one upload does not.
+fn forgive<T>(answer: Result<T, RedisError>) -> Result<Result<T, RedisError>, RedisError> {
+    let is_about_one_key = |error: &RedisError| {
+        matches!(error.code(), Some("WRONGTYPE" | "ERR"))
+            || matches!(error.kind(), redis::ErrorKind::UnexpectedReturnType)
+    };
+    match answer {
+        Err(error) if is_about_one_key(&error) => Ok(Err(error)),
+        answer => answer.map(Ok),
+    }
+}
+
+fn refused(error: &RedisError) -> Down {
+    tracing::error!(%error, "Redis refuses a command");
+    Down
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

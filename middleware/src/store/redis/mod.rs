@@ -11,6 +11,7 @@
 //!    was lost. One round trip for a chunk.
 
 mod check;
+mod forget;
 mod identity;
 mod index;
 mod keys;
@@ -117,10 +118,11 @@ impl Redis {
             local,
             shared: Arc::new(shared),
         };
+        this.begin().await?;
         if this.local.list().await.is_ok_and(|all| all.is_empty()) {
             this.note_all_told(this.generation());
+            this.say_all_told().await;
         }
-        this.begin().await?;
         Ok(this)
     }
 

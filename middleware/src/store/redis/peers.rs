@@ -1,12 +1,14 @@
 use std::time::{Duration, Instant};
 
+use super::Redis;
 use super::index::{Whole, unavailable};
 use super::record::{self, Held};
 use super::told::Stated;
-use super::{Redis, check};
-use crate::store::{self, Bound, BoxFuture, Cancel, News, Peers, Share, StoreError};
+use crate::store::{self, Bound, BoxFuture, Cancel, News, Peers, Seen, Share, StoreError};
 use crate::upload::{Owner, Record, Timestamp, UploadKey};
 
+/// How long a server is waited for that is away and has not told of all its uploads.
+const EXPECTED_FOR: Duration = Duration::from_secs(600);
 /// How long somebody waits for what another server is asked, and how often they look.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -21,11 +23,20 @@ const ANSWERS: [(&str, Cancel); 5] = [
     ("failed", Cancel::Failed),
 ];
 
+/// What is known of this server: under which fence, and the loss that it is to hear of.
+type Own = (Option<u64>, Option<u64>);
+/// What is known of another one: whether it has told all, in which run of Redis, when it was there.
+type Other = (Option<String>, Option<String>, Option<i64>);
+
 impl Redis {
-    async fn told_by_another(&self, key: UploadKey) -> Result<Option<store::Told>, StoreError> {
+    async fn told_by_another(
+        &self,
+        key: UploadKey,
+        home: Option<&str>,
+    ) -> Result<Option<store::Told>, StoreError> {
         let mut held = self.held(key).await?;
-        if held.is_none() {
-            if !self.is_all_known().await? {
+        if held.is_none() && home != Some(self.name()) {
+            if !self.is_all_known(home).await? {
                 return Err(StoreError::Unavailable);
             }
             // It may have been told between the two.
@@ -40,44 +51,50 @@ impl Redis {
         Ok(held.map(told))
     }
 
-    /// Whether every server that is there has told of all its uploads: what is not known then is
-    /// nowhere. After Redis has lost everything that takes a moment.
-    async fn is_all_known(&self) -> Result<bool, StoreError> {
+    /// Whether the server called `home`, or every other one, has told of all its uploads: what is not
+    /// known then is nowhere. One that is away when Redis has lost everything is waited for.
+    async fn is_all_known(&self, home: Option<&str>) -> Result<bool, StoreError> {
         let (link, keys) = (&self.shared.link, &self.shared.keys);
         let mut asked = redis::pipe();
-        asked.hget(keys.server(self.name()), "fence");
+        asked.hmget(keys.server(self.name()), &["fence", "lost"]);
         asked.smembers(keys.servers());
         asked.cmd("TIME");
         let asked = link.send(&asked).await.map_err(unavailable)?;
-        let (fence, names, (now, _)): (Option<u64>, Vec<String>, (i64, i64)) = asked;
-        if fence.is_none() || self.has_just_lost_all() {
+        let (own, names, (now, _)): (Own, Vec<String>, (i64, i64)) = asked;
+        let (fence, lost) = own;
+        // All is lost, and this server is to find out.
+        if fence.is_none() || lost.is_some_and(|lost| lost >= self.generation()) {
             return Ok(false);
         }
-        if self.is_one_missing(&names) {
-            return Ok(false);
-        }
-        let others: Vec<_> = names.iter().filter(|name| *name != self.name()).collect();
-        if others.is_empty() {
-            return Ok(true);
-        }
+        let names = home.map_or(names, |home| vec![home.to_owned()]);
+        let others = names.iter().filter(|name| *name != self.name());
         let mut servers = redis::pipe();
+        servers.cmd("PING").ignore();
         for name in others {
-            servers.hmget(keys.server(name), &["told", "seen"]);
+            servers.hmget(keys.server(name), &["told", "run", "seen"]);
         }
         let servers = link.send(&servers).await.map_err(unavailable)?;
-        let servers: Vec<(Option<u8>, Option<i64>)> = servers;
-        let is_telling = |(told, seen): &(Option<u8>, Option<i64>)| {
-            *told == Some(0) && seen.is_some_and(|seen| now - seen < check::GONE_AFTER)
+        let servers: Vec<Other> = servers;
+        let run = self.run();
+        let is_known = |(told, of_run, seen): &Other| {
+            let has_told = told.as_deref() == Some("1") && of_run.as_ref() == Some(&run);
+            let is_expected = seen.is_some_and(|seen| now - seen < EXPECTED_FOR.as_secs() as i64);
+            has_told || !(is_expected || self.has_lost_all(EXPECTED_FOR))
         };
-        Ok(!servers.iter().any(is_telling))
+        // Without a name, those who have not come back are not even known by theirs.
+        let is_complete = home.is_some() || !self.has_lost_all(EXPECTED_FOR);
+        Ok(is_complete && servers.iter().all(is_known))
     }
 
-    async fn last_seen(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+    pub(super) async fn last_seen(&self, name: &str) -> Result<Option<Seen>, StoreError> {
         let mut asked = redis::pipe();
-        asked.hget(self.shared.keys.server(name), "seen");
+        asked.hmget(self.shared.keys.server(name), &["seen", "fence"]);
         let asked = self.shared.link.send(&asked).await.map_err(unavailable)?;
-        let (seen,): (Option<u64>,) = asked;
-        Ok(seen.map(|seconds| Timestamp(seconds.saturating_mul(1_000))))
+        let ((seen, fence),): ((Option<u64>, Option<u64>),) = asked;
+        Ok(seen.zip(fence).map(|(seconds, fence)| Seen {
+            at: Timestamp(seconds.saturating_mul(1_000)),
+            since: Timestamp(fence),
+        }))
     }
 
     async fn tell_of(&self, key: UploadKey, now: Stated, whole: Whole) -> Result<(), StoreError> {
@@ -155,7 +172,7 @@ impl Redis {
         call.arg(self.name()).arg(self.shared.identity.fence);
         call.arg(share.version).arg(share.sessions).arg(share.bytes);
         call.arg(bound.sessions).arg(bound.bytes).arg(keep);
-        call.arg(u8::from(self.has_told_all().0));
+        call.arg(u8::from(self.has_told_all()));
         let reply: Result<(String,), _> = self.shared.link.run(&call).await;
         let (word,) = reply.map_err(unavailable)?;
         match word.as_str() {
@@ -172,11 +189,15 @@ impl Peers for Redis {
         self.shared.link.is_usable()
     }
 
-    fn find(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<store::Told>, StoreError>> {
-        Box::pin(self.told_by_another(key))
+    fn find<'a>(
+        &'a self,
+        key: UploadKey,
+        home: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<store::Told>, StoreError>> {
+        Box::pin(self.told_by_another(key, home))
     }
 
-    fn seen<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Timestamp>, StoreError>> {
+    fn seen<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Seen>, StoreError>> {
         Box::pin(self.last_seen(name))
     }
 
@@ -187,6 +208,10 @@ impl Peers for Redis {
         let now = self.telling(record.revision);
         let whole = self.whole(record, record::unproven(record));
         Box::pin(self.tell_of(key, now, whole))
+    }
+
+    fn tell_later(&self, key: UploadKey) {
+        self.note_behind(key);
     }
 
     fn ask_to_cancel(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Cancel>, StoreError>> {

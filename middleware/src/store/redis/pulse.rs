@@ -6,24 +6,20 @@ use std::time::{Duration, Instant};
 
 use redis::RedisError;
 use redis::aio::MultiplexedConnection;
+use tokio::task::JoinSet;
 
-use super::index::unavailable;
 use super::link::{COMMAND_TIMEOUT, LOOK_TIMEOUT};
 use super::scripts::Scripts;
 use super::{Redis, check};
-use crate::store::{News, StoreError};
-use crate::upload::{Timestamp, UploadKey};
+use crate::store::News;
+use crate::upload::UploadKey;
 
 /// How often this server says that it is there.
 const BEAT_EVERY: Duration = Duration::from_millis(500);
 /// How often Redis is tried while it cannot be used.
-const TRY_EVERY: Duration = Duration::from_millis(200);
-/// How often it is looked whether uploads of servers that are gone are to be forgotten, and at how
-/// many of them.
+const RETRY_EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked whether uploads of servers that are gone are to be forgotten.
 const CLEAR_EVERY: Duration = Duration::from_secs(60);
-const CLEAR_MAX: isize = 100;
-/// What another server keeps is its own to forget, for this long after it has expired.
-const CLEAR_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// What is to be told next.
 #[derive(Default)]
@@ -32,16 +28,20 @@ pub(super) struct Pulse {
     /// Whether to look at Redis as if it were another: it has lost what it was told.
     looks: bool,
     cleared: Option<Instant>,
+    clearing: JoinSet<()>,
     /// Why Redis is not fit for this, as it was said last.
     unfit: Option<String>,
 }
 
 /// What a beat is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beat {
     /// Redis knew this server.
     Known,
     /// It had not heard of this process.
     New,
+    /// It has lost what it was told, or comes back with something older.
+    Lost,
     /// Another process has this server's name, and began later.
     Taken,
 }
@@ -49,6 +49,8 @@ enum Beat {
 /// What a server hears when it says that it is there.
 struct Heard {
     beat: Beat,
+    /// How long ago it lost everything, in seconds.
+    lost_ago: Option<u64>,
     /// What others want cancelled.
     wishes: Vec<UploadKey>,
     /// Who is there.
@@ -73,13 +75,28 @@ impl Redis {
                     _,
                 ) => return Err(self.is_taken()),
                 (Ok(heard), _) => {
-                    self.note_servers(&heard.servers);
+                    self.note_beat(&heard);
                     return Ok(());
                 }
                 (Err(_), _) => {}
             }
         }
         Ok(())
+    }
+
+    /// Says at once that there is nothing to be told.
+    pub(super) async fn say_all_told(&self) {
+        if self.shared.link.is_up() {
+            // Where this fails it is said with the next beat.
+            let _ = self.contact(false, &mut None).await;
+        }
+    }
+
+    fn note_beat(&self, heard: &Heard) {
+        self.note_met(heard.lost_ago.map(Duration::from_secs));
+        if heard.beat == Beat::Lost {
+            self.forget_all_told();
+        }
     }
 
     fn is_taken(&self) -> String {
@@ -96,7 +113,7 @@ impl Redis {
                 return news;
             }
             let is_up = self.shared.link.is_up();
-            tokio::time::sleep(if is_up { BEAT_EVERY } else { TRY_EVERY }).await;
+            tokio::time::sleep(if is_up { BEAT_EVERY } else { RETRY_EVERY }).await;
             self.beat(&mut pulse).await;
         }
     }
@@ -114,10 +131,10 @@ impl Redis {
         }
         let Ok(heard) = beat else { return };
         pulse.unfit = None;
+        self.note_beat(&heard);
         match heard.beat {
-            Beat::Known => {}
-            Beat::New => {
-                self.forget_all_told();
+            Beat::Known | Beat::New => {}
+            Beat::Lost => {
                 pulse.looks = true;
                 pulse.news.push_back(News::Forgotten);
             }
@@ -131,16 +148,18 @@ impl Redis {
         if !behind.is_empty() {
             pulse.news.push_back(News::Behind(behind));
         }
-        self.note_servers(&heard.servers);
         pulse
             .news
             .extend(heard.wishes.into_iter().map(News::Cancel));
-        if pulse.cleared.is_none_or(|at| at.elapsed() >= CLEAR_EVERY) {
+        if pulse.cleared.is_none_or(|at| at.elapsed() >= CLEAR_EVERY) && pulse.clearing.is_empty() {
             pulse.cleared = Some(Instant::now());
+            let this = self.clone();
             // What was not cleared is cleared next time.
-            let _ = self.clear().await;
-            let _ = self.clear_servers(&heard.servers).await;
+            pulse
+                .clearing
+                .spawn(async move { drop(this.clear(&heard.servers).await) });
         }
+        while pulse.clearing.try_join_next().is_some() {}
     }
 
     /// Says that this server is there. Where it is to `look` whether Redis is fit for this, `unfit`
@@ -150,29 +169,20 @@ impl Redis {
         look: bool,
         unfit: &mut Option<String>,
     ) -> Result<Heard, super::link::Down> {
-        let (mut run, mut is_another) = (None, false);
         let work = async |connection: &mut MultiplexedConnection| {
             if look {
-                run = check::look(&self.shared, connection, unfit).await?;
+                self.note_run(check::look(&self.shared, connection, unfit).await?);
                 Scripts::load(connection).await?;
-                is_another = self.is_another_run(run.as_deref());
             }
-            self.say(connection, is_another).await
+            self.say(connection).await
         };
         let timeout = if look { LOOK_TIMEOUT } else { COMMAND_TIMEOUT };
         let beat = self.shared.link.probe(timeout, work).await;
         self.shared.link.bar(unfit.is_some());
-        if look && beat.is_ok() {
-            self.note_run(run);
-        }
         beat
     }
 
-    async fn say(
-        &self,
-        connection: &mut MultiplexedConnection,
-        is_another: bool,
-    ) -> Result<Heard, RedisError> {
+    async fn say(&self, connection: &mut MultiplexedConnection) -> Result<Heard, RedisError> {
         let shared = &self.shared;
         let mut call = shared.scripts.beat.prepare_invoke();
         call.key(shared.keys.server(self.name()));
@@ -183,90 +193,23 @@ impl Redis {
         call.arg(shared.me.url.as_deref().unwrap_or_default());
         call.arg(shared.secret_print.as_str())
             .arg(self.time_to_live());
-        let (has_told, has_said) = self.has_told_all();
-        call.arg(u8::from(has_told)).arg(u8::from(has_said));
-        call.arg(u8::from(is_another)).arg(self.name());
+        call.arg(u8::from(self.has_told_all())).arg(self.run());
+        call.arg(self.generation()).arg(self.name());
+        call.arg(u8::from(self.had_something()));
         let reply: (Vec<String>, Vec<String>, Vec<String>) = call.invoke_async(connection).await?;
         let (state, wishes, servers) = reply;
         let beat = match state.first().map(String::as_str) {
             Some("known") => Beat::Known,
             Some("taken") => Beat::Taken,
-            _ => Beat::New,
+            Some("new") => Beat::New,
+            _ => Beat::Lost,
         };
-        self.note_said();
         let wishes = wishes.iter().filter_map(|key| key.parse().ok()).collect();
         Ok(Heard {
             beat,
+            lost_ago: state.get(1).and_then(|seconds| seconds.parse().ok()),
             wishes,
             servers,
         })
-    }
-
-    /// Forgets uploads that expired long ago and whose server has not done so.
-    async fn clear(&self) -> Result<(), StoreError> {
-        let deadlines = self.shared.keys.deadlines();
-        let now = self.time().await?;
-        let mut due = redis::pipe();
-        due.zrangebyscore_limit(&deadlines, "-inf", now.0, 0, CLEAR_MAX);
-        let due = self.shared.link.send(&due).await;
-        let (due,): (Vec<String>,) = due.map_err(unavailable)?;
-        for key in due.iter().filter_map(|key| key.parse().ok()) {
-            let next = match self.held(key).await {
-                // What cannot be read holds up nothing else.
-                Err(_) => Some(now.after(CLEAR_EVERY)),
-                Ok(None) => None,
-                Ok(Some(held)) => {
-                    let end = held.record.ended.unwrap_or(held.record.last_activity);
-                    let end = end.after(self.shared.keep);
-                    let is_mine = held.peer.name == self.name();
-                    let gone = is_mine && self.local.read(key).await?.is_none();
-                    let forgotten = gone || end.after(CLEAR_AFTER) <= now;
-                    (!forgotten).then(|| end.max(now.after(CLEAR_EVERY)))
-                }
-            };
-            let mut commands = redis::pipe();
-            match next {
-                Some(next) => commands.zadd(&deadlines, key.to_string(), next.0).ignore(),
-                None => commands
-                    .del(self.shared.keys.upload(key))
-                    .ignore()
-                    .del(self.shared.keys.chunks(key))
-                    .ignore()
-                    .zrem(&deadlines, key.to_string())
-                    .ignore(),
-            };
-            let () = self
-                .shared
-                .link
-                .send(&commands)
-                .await
-                .map_err(unavailable)?;
-        }
-        Ok(())
-    }
-
-    /// The time by Redis' clock, which is the same for all servers.
-    async fn time(&self) -> Result<Timestamp, StoreError> {
-        let mut time = redis::pipe();
-        time.cmd("TIME");
-        let time = self.shared.link.send(&time).await;
-        let ((seconds, micros),): ((u64, u64),) = time.map_err(unavailable)?;
-        Ok(Timestamp(seconds * 1_000 + micros / 1_000))
-    }
-
-    /// Forgets the names of servers that have not been there for long.
-    async fn clear_servers(&self, names: &[String]) -> Result<(), StoreError> {
-        let (link, keys) = (&self.shared.link, &self.shared.keys);
-        for name in names {
-            let mut look = redis::pipe();
-            look.exists(keys.server(name));
-            let (is_there,): (bool,) = link.send(&look).await.map_err(unavailable)?;
-            if !is_there {
-                let mut remove = redis::pipe();
-                remove.srem(keys.servers(), name).ignore();
-                let () = link.send(&remove).await.map_err(unavailable)?;
-            }
-        }
-        Ok(())
     }
 }

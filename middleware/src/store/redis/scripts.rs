@@ -8,6 +8,7 @@ pub(super) struct Scripts {
     pub(super) claim: Script,
     pub(super) find: Script,
     pub(super) remove: Script,
+    pub(super) forget: Script,
     pub(super) share: Script,
     pub(super) maker: Script,
     pub(super) beat: Script,
@@ -30,6 +31,7 @@ const UPDATE: &str = text!(fenced "update");
 const CLAIM: &str = text!(fenced "claim");
 const FIND: &str = text!("find");
 const REMOVE: &str = text!(fenced "remove");
+const FORGET: &str = text!("forget");
 const SHARE: &str = text!("share");
 const MAKER: &str = text!("maker");
 const BEAT: &str = text!("beat");
@@ -42,6 +44,7 @@ impl Default for Scripts {
             claim: Script::new(CLAIM),
             find: Script::new(FIND),
             remove: Script::new(REMOVE),
+            forget: Script::new(FORGET),
             share: Script::new(SHARE),
             maker: Script::new(MAKER),
             beat: Script::new(BEAT),
@@ -53,7 +56,10 @@ impl Scripts {
     /// Gives Redis all of them, so that nobody who runs one has to.
     pub(super) async fn load(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut load = redis::pipe();
-        for text in [REGISTER, UPDATE, CLAIM, FIND, REMOVE, SHARE, MAKER, BEAT] {
+        let all = [
+            REGISTER, UPDATE, CLAIM, FIND, REMOVE, FORGET, SHARE, MAKER, BEAT,
+        ];
+        for text in all {
             load.cmd("SCRIPT").arg("LOAD").arg(text).ignore();
         }
         load.query_async(connection).await

@@ -1,6 +1,6 @@
 //! What of each upload the others were told.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,12 +9,8 @@ use super::Redis;
 use crate::store::StoreError;
 use crate::upload::UploadKey;
 
-/// Servers that are there have said so again this long after Redis lost everything.
-const RETURN_WITHIN: Duration = Duration::from_secs(2);
-
-/// A server that is away when Redis loses everything is waited for this long: what nobody knows may
-/// be its own.
-const EXPECTED_FOR: Duration = Duration::from_secs(600);
+/// Most uploads that are named at a time as changed.
+const BEHIND_MAX: usize = 1_000;
 
 /// The revision of an upload that is told, and when: what Redis was told before it lost everything
 /// does not count.
@@ -29,17 +25,15 @@ pub(super) struct Stated {
 pub(super) struct Tellings {
     /// Grows whenever Redis turns out to have lost what it was told.
     generation: AtomicU64,
-    /// Whether the others were told of every upload of this server's.
-    all: AtomicBool,
-    /// Whether they were told that this server is there.
-    said: AtomicBool,
-    /// Which run of Redis is used.
-    run: Mutex<Option<String>>,
-    /// The servers that are there, or were.
-    names: Mutex<HashSet<String>>,
+    /// In which generation the others were told of every upload there was.
+    listed: Mutex<Option<u64>>,
+    /// Whether Redis has answered a beat.
+    has_met: AtomicBool,
+    /// Which run of Redis is used; nothing where it does not say so.
+    run: Mutex<String>,
     /// When Redis was found to have lost everything.
     lost: Mutex<Option<Instant>>,
-    /// `None`: the upload has changed since.
+    /// `None`: it is to be told.
     told: Mutex<HashMap<UploadKey, Option<Stated>>>,
 }
 
@@ -92,72 +86,60 @@ impl Redis {
     /// Notes that Redis has lost all it was told.
     pub(super) fn forget_all_told(&self) {
         let tellings = &self.shared.tellings;
-        tellings.all.store(false, Ordering::Release);
-        *lock(&tellings.lost) = Some(Instant::now());
         let mut told = tellings.lock();
         tellings.generation.fetch_add(1, Ordering::AcqRel);
         *told = HashMap::new();
     }
 
-    /// Notes that the others were told of every upload, unless all was lost meanwhile or something
-    /// could not be told.
+    /// Notes that the others were told of every upload that there was in this generation, but for
+    /// what is still to be told.
     pub(super) fn note_all_told(&self, generation: u64) {
+        *lock(&self.shared.tellings.listed) = Some(generation);
+    }
+
+    /// Whether the others were told of every upload of this server's.
+    pub(super) fn has_told_all(&self) -> bool {
+        let listed = *lock(&self.shared.tellings.listed);
         let told = self.shared.tellings.lock();
-        if generation == self.generation() && told.values().all(Option::is_some) {
-            self.shared.tellings.all.store(true, Ordering::Release);
-        }
+        listed == Some(self.generation()) && told.values().all(Option::is_some)
     }
 
-    /// Notes the servers that are there. Those that were there when Redis lost everything are
-    /// remembered for a while.
-    pub(super) fn note_servers(&self, names: &[String]) {
+    /// Notes that an upload is to be told.
+    pub(super) fn note_behind(&self, key: UploadKey) {
+        self.shared.tellings.lock().insert(key, None);
+    }
+
+    /// Uploads that are to be told.
+    pub(super) fn behind(&self) -> Vec<UploadKey> {
+        let told = self.shared.tellings.lock();
+        let behind = told.iter().filter(|(_, told)| told.is_none());
+        behind.map(|(key, _)| *key).take(BEHIND_MAX).collect()
+    }
+
+    /// Notes that Redis has answered, and when it lost everything, if it did not long ago.
+    pub(super) fn note_met(&self, lost_ago: Option<Duration>) {
         let tellings = &self.shared.tellings;
-        let lost = *lock(&tellings.lost);
-        let mut known = lock(&tellings.names);
-        if lost.is_none_or(|at| at.elapsed() >= EXPECTED_FOR) {
-            known.clear();
-        }
-        known.extend(names.iter().cloned());
+        tellings.has_met.store(true, Ordering::Release);
+        *lock(&tellings.lost) = lost_ago.and_then(|ago| Instant::now().checked_sub(ago));
     }
 
-    /// Whether a server is missing among `names` that was there.
-    pub(super) fn is_one_missing(&self, names: &[String]) -> bool {
-        let known = lock(&self.shared.tellings.names);
-        known.iter().any(|known| !names.contains(known))
+    /// Whether Redis can have lost something: not for a server that is new and has not met it.
+    pub(super) fn had_something(&self) -> bool {
+        self.shared.tellings.has_met.load(Ordering::Acquire) || !self.shared.identity.is_new
     }
 
-    /// Whether this is another run of Redis than before, which may have come back with older data.
-    pub(super) fn is_another_run(&self, run: Option<&str>) -> bool {
-        let known = lock(&self.shared.tellings.run);
-        known.is_some() && known.as_deref() != run
+    /// Which run of Redis is used.
+    pub(super) fn run(&self) -> String {
+        lock(&self.shared.tellings.run).clone()
     }
 
-    /// Notes which run of Redis is used.
-    pub(super) fn note_run(&self, run: Option<String>) {
+    pub(super) fn note_run(&self, run: String) {
         *lock(&self.shared.tellings.run) = run;
     }
 
-    /// Notes that the others were told that this server is there.
-    pub(super) fn note_said(&self) {
-        self.shared.tellings.said.store(true, Ordering::Release);
-    }
-
-    /// Whether that is so.
-    pub(super) fn has_told_all(&self) -> (bool, bool) {
-        let Tellings { all, said, .. } = &self.shared.tellings;
-        (all.load(Ordering::Acquire), said.load(Ordering::Acquire))
-    }
-
-    /// Whether Redis has lost everything a moment ago.
-    pub(super) fn has_just_lost_all(&self) -> bool {
+    /// Whether Redis has lost everything within this time.
+    pub(super) fn has_lost_all(&self, within: Duration) -> bool {
         let lost = *lock(&self.shared.tellings.lost);
-        lost.is_some_and(|at| at.elapsed() < RETURN_WITHIN)
-    }
-
-    /// The uploads that have changed since they were told of.
-    pub(super) fn behind(&self) -> Vec<UploadKey> {
-        let mut tellings = self.shared.tellings.lock();
-        let behind = tellings.extract_if(|_, told| told.is_none());
-        behind.map(|(key, _)| key).collect()
+        lost.is_some_and(|at| at.elapsed() < within)
     }
 }

@@ -68,7 +68,7 @@ impl World {
         let key = upload.id.key();
         let mut state = None;
         for _ in 0..20 {
-            state = match engine.status(key).await {
+            state = match engine.status_here(key).await {
                 Ok((view, _)) => Some(view.state),
                 Err(_) => None,
             };

@@ -258,10 +258,10 @@ async fn ask_for(
             }
         }
         Ask::Status => {
-            let status = engine.status(id.key()).await;
+            let status = engine.status(&id).await;
             Told::Status(status.map(|(view, gaps)| (view, gaps.ranges)))
         }
-        Ask::Cancel => Told::Cancelled(engine.cancel(id.key()).await),
+        Ask::Cancel => Told::Cancelled(engine.cancel(&id).await),
     };
     (upload.number, told)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
 use crate::store::{
-    Bound, BoxFuture, Cancel, Listed, Log, Memory, News, Opened, Peer, Peers, Share, Store,
+    Bound, BoxFuture, Cancel, Listed, Log, Memory, News, Opened, Peer, Peers, Seen, Share, Store,
     StoreError, Told,
 };
 use crate::upload::{Entry, Header, Owner, Record, Timestamp, UploadKey};
@@ -184,7 +184,11 @@ impl Peers for Server {
         true
     }
 
-    fn find(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Told>, StoreError>> {
+    fn find<'a>(
+        &'a self,
+        key: UploadKey,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<Told>, StoreError>> {
         let notes = self.notes();
         let others = notes.told.get(&key).filter(|(n, _)| *n != self.number);
         let told = others.map(|(number, record)| Told {
@@ -198,9 +202,12 @@ impl Peers for Server {
         ready(Ok(told))
     }
 
-    fn seen<'a>(&'a self, of: &'a str) -> BoxFuture<'a, Result<Option<Timestamp>, StoreError>> {
-        let is_known = of.starts_with(NAME);
-        ready(Ok(is_known.then(|| SystemTime::now().into())))
+    fn seen<'a>(&'a self, of: &'a str) -> BoxFuture<'a, Result<Option<Seen>, StoreError>> {
+        let seen = Seen {
+            at: SystemTime::now().into(),
+            since: Timestamp(0),
+        };
+        ready(Ok(of.starts_with(NAME).then_some(seen)))
     }
 
     fn tell(&self, key: UploadKey, record: &Record) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -210,6 +217,8 @@ impl Peers for Server {
         }
         ready(self.put(key, &proven))
     }
+
+    fn tell_later(&self, _: UploadKey) {}
 
     fn ask_to_cancel(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Cancel>, StoreError>> {
         Box::pin(async move {

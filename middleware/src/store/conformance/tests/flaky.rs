@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::store::{
-    Bound, BoxFuture, Cancel, Listed, Log, News, Opened, Peers, Share, Store, StoreError, Told,
+    Bound, BoxFuture, Cancel, Listed, Log, News, Opened, Peers, Seen, Share, Store, StoreError,
+    Told,
 };
-use crate::upload::{Entry, Header, Owner, Record, Timestamp, UploadKey};
+use crate::upload::{Entry, Header, Owner, Record, UploadKey};
 
 /// A store behind such a network. What cannot be done twice is lost before it is done.
 pub(super) struct Flaky<S> {
@@ -125,16 +126,20 @@ impl<S: Store> Peers for Flaky<S> {
         self.others().is_reachable()
     }
 
-    fn find(&self, key: UploadKey) -> Answer<'_, Option<Told>> {
-        self.lossy(|| self.others().find(key))
+    fn find<'a>(&'a self, key: UploadKey, home: Option<&'a str>) -> Answer<'a, Option<Told>> {
+        self.lossy(|| self.others().find(key, home))
     }
 
-    fn seen<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Timestamp>> {
+    fn seen<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Seen>> {
         self.lossy(|| self.others().seen(name))
     }
 
     fn tell(&self, key: UploadKey, record: &Record) -> Answer<'_, ()> {
         self.lossy(|| self.others().tell(key, record))
+    }
+
+    fn tell_later(&self, key: UploadKey) {
+        self.others().tell_later(key);
     }
 
     fn ask_to_cancel(&self, key: UploadKey) -> Answer<'_, Option<Cancel>> {

@@ -3,18 +3,19 @@
 -- KEYS: upload, chunks
 -- ARGV: fence, server, revision, time to live (ms), chunks, then field, value, ...
 
--- Something newer was told meanwhile.
-if fence == mine and tonumber(revision) > tonumber(ARGV[3]) then
+local new = {}
+for field = 6, #ARGV, 2 do
+  new[ARGV[field]] = ARGV[field + 1]
+end
+-- Something newer was told meanwhile, unless that was of another upload with this id, which is gone.
+local is_same = fence and redis.call('HGET', KEYS[1], 'header') == new.header
+if fence == mine and is_same and tonumber(revision) > tonumber(ARGV[3]) then
   return {'ok'}
 end
 -- The other hands it over, or has: a log that was copied before knows less of that than was told. The
 -- same directory under another name does not.
 if fence and server ~= ARGV[2] and (state ~= 'receiving' or claim) then
-  local is_receiving = false
-  for field = 6, #ARGV, 2 do
-    is_receiving = is_receiving or (ARGV[field] == 'state' and ARGV[field + 1] == 'receiving')
-  end
-  if is_receiving or tonumber(ARGV[3]) < tonumber(revision) then
+  if new.state == 'receiving' or tonumber(ARGV[3]) < tonumber(revision) then
     return {'elsewhere', server, url or ''}
   end
 end

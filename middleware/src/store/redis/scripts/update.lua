@@ -19,6 +19,7 @@ if redis.call('HGET', KEYS[1], 'state') == 'receiving' then
   redis.call('HDEL', KEYS[1], 'claim')
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
+redis.call('PEXPIRE', KEYS[2], ARGV[5])
 if #ARGV > 7 + fields then
   -- The whole length at once: a string that grows is given twice the room.
   if redis.call('EXISTS', KEYS[2]) == 0 then
