@@ -26,7 +26,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The background work of a layer, as one future with an owner: spawn [`Driver::run`].
 ///
 /// Without it uploads work, but what expires stays, and what a restart interrupted waits for its
-/// client.
+/// client. With sessions in Redis nothing works without it: it is also what keeps this server known
+/// to the others.
 pub struct Driver {
     shared: Arc<Shared>,
     deliver: Option<Arc<dyn Deliver>>,

@@ -81,7 +81,7 @@ impl SteadfastLayer {
     /// The same from a configuration that was read already.
     ///
     /// # Errors
-    /// Why the state directory or the secret cannot be used.
+    /// Why the state directory or the secret cannot be used, or that Redis is not fit for sessions.
     pub async fn from_config(mut config: UploadConfig) -> Result<(Self, Driver), Error> {
         let state_dir = open_state_dir(&config).await?;
         warn_of_mount(&config);

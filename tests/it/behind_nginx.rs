@@ -367,3 +367,30 @@ fn a_client_that_follows_needs_no_names_in_nginx() {
     });
     assert!(sent_on.iter().sum::<usize>() > 0, "nginx knows no names");
 }
+
+#[test]
+fn the_status_is_told_while_its_server_is_down() {
+    let test = "the_status_is_told_while_its_server_is_down";
+    if !machine::has_program(test, "nginx") {
+        return;
+    }
+    let Some(mut fleet) = Fleet::start(test, 3, "") else {
+        return;
+    };
+    let servers: Vec<_> = fleet.servers.iter().map(Server::addr).collect();
+    let servers: Vec<_> = NAMES.into_iter().zip(servers).collect();
+    let nginx = Nginx::start(&servers);
+    let client = Client::new(nginx.addr());
+    let session = client.create("known.bin", CHUNK);
+    let own = NAMES.iter().position(|name| session.id.starts_with(name));
+    let own = own.expect("the name of a server");
+    let before = client.status(&session);
+    fleet.servers[own].kill9();
+    for _ in 0..6 {
+        assert_eq!(client.status(&session), before);
+    }
+    let chunk = client.put(&session, 0, &[7; CHUNK]);
+    assert_eq!(chunk.status, 502, "nobody else takes it: {chunk:?}");
+    fleet.servers[own].restart();
+    let _ = client.put(&session, 0, &[7; CHUNK]).status_is(200);
+}

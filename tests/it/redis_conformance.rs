@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use steadfast::conformance::{self, Check, Memory, SharedCheck, Store};
+use steadfast::conformance::{self, Check, Memory, Opened, SharedCheck, Store};
+use steadfast::upload::{
+    Declaration, Durability, Entry, FileName, Header, Limits, Owner, SessionId, State, Timestamp,
+};
 use steadfast_tests::fault_proxy::{Behaviour, FaultProxy};
 use steadfast_tests::redis::Redis;
 use tempfile::TempDir;
@@ -28,6 +31,8 @@ enum Logs {
 /// A store over a Redis, and the directory with its identity.
 struct Subject {
     store: conformance::Redis,
+    /// What is below it.
+    logs: Arc<dyn Store>,
     _dir: TempDir,
 }
 
@@ -43,9 +48,11 @@ impl Subject {
             keep: Duration::from_secs(3_600),
             secret_print: "same".to_owned(),
         };
-        let store = conformance::Redis::open(&settings, dir.path(), local(dir.path(), logs)).await;
+        let logs = local(dir.path(), logs);
+        let store = conformance::Redis::open(&settings, dir.path(), Arc::clone(&logs)).await;
         Self {
             store: store.expect("Redis is fit"),
+            logs,
             _dir: dir,
         }
     }
@@ -180,4 +187,78 @@ fn redis_behind_a_network_that_loses_replies() {
         struck > all / 2,
         "only {struck} of {all} checks lost a reply"
     );
+}
+
+/// The removal of an upload got lost, and there is another one with its key.
+#[test]
+fn what_was_made_anew_is_told_anew() {
+    let Some(redis) = fleet::redis("what_was_made_anew_is_told_anew", &[]) else {
+        return;
+    };
+    runtime().block_on(async {
+        let one = Subject::start(&redis.url(), "anew", "one", Logs::Memory).await;
+        let other = Subject::start(&redis.url(), "anew", "two", Logs::Memory).await;
+        let id = SessionId::new([1; 32], Some("one"));
+        let found = async || {
+            let found = other
+                .store
+                .peers()
+                .expect("it shares")
+                .find(id.key(), Some("one"));
+            found
+                .await
+                .expect("Redis answers")
+                .expect("it is told")
+                .record
+        };
+        let make = async |name: &str| {
+            let header = Arc::new(header(name));
+            one.store
+                .create(id.key(), header)
+                .await
+                .expect("it is made");
+            one.store
+                .open(id.key())
+                .await
+                .expect("it opens")
+                .expect("it is there")
+        };
+        let Opened { mut record, log } = make("first.bin").await;
+        let entry = Entry::Cancelled {
+            at: Timestamp(2_000),
+        };
+        record.apply(&entry).expect("it can be cancelled");
+        log.append(1, vec![entry.clone()])
+            .await
+            .expect("it is added");
+        log.publish(&record, &[entry]).await.expect("it is told");
+        assert_eq!(found().await.state, State::Cancelled);
+        one.logs.remove(id.key()).await.expect("it is removed");
+        let _ = make("second.bin").await;
+        let found = found().await;
+        assert_eq!(found.state, State::Receiving);
+        assert_eq!(found.header.declaration.name.as_str(), "second.bin");
+    });
+}
+
+fn header(name: &str) -> Header {
+    Header {
+        created: Timestamp(1_000),
+        owner: Owner("ann".to_owned()),
+        declaration: Declaration {
+            name: FileName::parse(name).expect("a name"),
+            total: 20,
+            chunk_size: None,
+            content_type: None,
+            digests: Vec::new(),
+            host: None,
+            headers: Vec::new(),
+        },
+        durability: Durability::Process,
+        limits: Limits {
+            chunk_size: 10,
+            chunk_size_min: 5,
+            chunk_size_max: 20,
+        },
+    }
 }

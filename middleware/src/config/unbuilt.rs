@@ -73,8 +73,7 @@ fn plain(review: &Review<'_>, keys: &[Key], findings: &mut Findings) {
         .filter(|key| review.raw.value(key.path).is_some())
     {
         let value = key.show(review.config);
-        // Sessions in memory are built; only Redis is not.
-        let built = value == key.show(&defaults) || value.as_deref() == Some("\"memory\"");
+        let built = value == key.show(&defaults);
         let value = value.unwrap_or_default();
         if built {
             continue;

@@ -22,7 +22,9 @@ pub use self::redis::{Redis, Settings};
 pub use contract::{BoxFuture, Listed, Log, Opened, Store, StoreError};
 pub use disk::Disk;
 pub use memory::Memory;
-pub use peers::{Bound, Cancel, News, Peer, Peers, Seen, Share, Told};
+#[cfg(any(feature = "redis", feature = "conformance", test))]
+pub use peers::Seen;
+pub use peers::{Bound, Cancel, News, Peer, Peers, Share, Told};
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
