@@ -225,7 +225,6 @@ fn what_a_server_has_seen_is_not_sent_to_another() {
         ("chunked", create().chunked(&large, 4096)),
         ("PATCH", Request::new("PATCH", "/files/1").body("small")),
         ("chunk", chunk("a")),
-        ("status", status("a")),
     ];
     for (what, request) in requests {
         // A new one each time: a server that fails is left out for a while.
@@ -238,6 +237,17 @@ fn what_a_server_has_seen_is_not_sent_to_another() {
         assert_eq!(request.send(nginx.addr()).status, 502, "{what}");
         assert_eq!(tinies.iter().map(Tiny::seen).sum::<usize>(), 1, "{what}");
     }
+}
+
+/// It changes nothing, and every server knows it.
+#[test]
+fn only_the_status_is_asked_of_another() {
+    let Some((tinies, nginx)) = fleet("only_the_status_is_asked_of_another") else {
+        return;
+    };
+    tinies[0].shared.mute.store(true, Ordering::SeqCst);
+    assert_ne!(send(&nginx, &status("a")), "a");
+    assert!(tinies[0].seen() > 0, "it was asked first");
 }
 
 #[test]
