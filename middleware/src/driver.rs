@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::body::{AppResponse, BoxError, RequestBody};
 use crate::config::{self, Durability};
+use crate::dedup;
 use crate::engine::Deliver;
 use crate::future::Handler;
 use crate::layer::Shared;
@@ -65,7 +66,8 @@ impl Driver {
     /// Does the background work; never ends by itself.
     pub async fn run(self) {
         let work = || background(Arc::clone(&self.shared), self.deliver.clone());
-        kept_up(work).await;
+        let sharing = || share_space(Arc::clone(&self.shared));
+        tokio::join!(kept_up(work), kept_up(sharing));
     }
 
     /// A future that starts no more hand-offs and ends when the running ones, and chunks whose
@@ -99,7 +101,8 @@ impl Driver {
             ("delivery", delivery(&config.delivery)),
             ("signatures", self.signatures()),
         ];
-        for (name, value) in rows {
+        let duplicates = self.duplicates().map(|value| ("duplicates", value));
+        for (name, value) in rows.into_iter().chain(duplicates) {
             // Writing to a String does not fail.
             let _ = writeln!(text, "  {name:<11}{value}");
         }
@@ -113,6 +116,11 @@ impl Driver {
         } else {
             "none".to_owned()
         }
+    }
+
+    fn duplicates(&self) -> Option<String> {
+        let settings = dedup::Settings::of(&self.shared.config)?;
+        Some(settings.to_string())
     }
 
     fn signatures(&self) -> String {
@@ -178,6 +186,16 @@ where
 async fn background(shared: Arc<Shared>, deliver: Option<Arc<dyn Deliver>>) {
     let engine = &shared.engine;
     tokio::join!(engine.attend(), upkeep(&shared, deliver));
+}
+
+/// Lets files with the same content share their space, where that is asked for.
+async fn share_space(shared: Arc<Shared>) {
+    if let Some(settings) = dedup::Settings::of(&shared.config) {
+        let saved = shared.saved.clone();
+        // Its thread uses the directory until it has ended.
+        let state_dir = Arc::clone(&shared.state_dir);
+        dedup::run(settings, saved, state_dir).await;
+    }
 }
 
 /// Hands over what waits for it, and clears away what nobody wants any more.

@@ -12,6 +12,7 @@ use crate::auth::{Gate, KeyRing};
 use crate::blob::{Blobs, Local, StateDir};
 use crate::clock::Clock;
 use crate::config::{self, Durability, UploadConfig};
+use crate::dedup::Saved;
 use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -59,8 +60,9 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     pub(crate) template: Template,
     pub(crate) hooks: Hooks,
+    pub(crate) saved: Saved,
     /// Keeps the directory locked.
-    _state_dir: StateDir,
+    pub(crate) state_dir: Arc<StateDir>,
 }
 
 impl SteadfastLayer {
@@ -105,7 +107,8 @@ impl SteadfastLayer {
             gate,
             template,
             hooks,
-            _state_dir: state_dir,
+            saved: Saved::default(),
+            state_dir: Arc::new(state_dir),
         });
         Ok((
             Self {
@@ -144,6 +147,12 @@ impl SteadfastLayer {
     pub fn health(&self) -> Health {
         let (config, engine) = (&self.shared.config, &self.shared.engine);
         Health::new(Arc::clone(config), Arc::clone(engine))
+    }
+
+    /// What deduplication has done since the start.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        self.shared.saved.clone()
     }
 }
 

@@ -17,6 +17,7 @@ mod blob;
 mod body;
 mod clock;
 pub mod config;
+mod dedup;
 mod driver;
 mod engine;
 mod error;
@@ -39,6 +40,7 @@ mod volume;
 
 pub use body::{AppResponse, BoxError, RequestBody, ResponseBody};
 pub use config::UploadConfig;
+pub use dedup::Saved;
 pub use driver::Driver;
 pub use error::Error;
 pub use future::ResponseFuture;

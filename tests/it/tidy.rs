@@ -31,8 +31,9 @@ const EXCEPTIONS: &[(&str, &str)] = &[("clock", "upload::Timestamp")];
 /// Crates with one home: where in `middleware/src` they may be named.
 const HOMES: &[(&[&str], &[&str])] = &[
     (&["config", "toml"], &["config/"]),
-    (&["rustix"], &["blob/", "volume/"]),
-    (&["libc"], &["volume/write_back.rs"]),
+    (&["rustix"], &["blob/", "volume/", "dedup/"]),
+    (&["libc"], &["volume/write_back.rs", "dedup/lease.rs"]),
+    (&["notify"], &["dedup/watch.rs"]),
     (&["nix"], &["volume/pace.rs"]),
     (&["hyper", "hyper_util"], &["serve/", "serve.rs"]),
     (&["sfv"], &["protocol/"]),

@@ -70,7 +70,7 @@ pub use secret::{Secret, SecretError};
 pub use tables::{
     Backend, Deduplication, Delivery, Dialects, Durability, Form, Limits, LogFormat, Logging,
     Method, Metrics, Mode, Network, OnConflict, OnUnknown, Rufh104, Scheme, Security, SecurityKey,
-    Server, SessionStore, Sessions, Storage, Timeouts, UploadConfig, Uploads, Workers,
+    Server, SessionStore, Sessions, Storage, Timeouts, Times, UploadConfig, Uploads, Workers,
 };
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::key::Key;
 use super::review::{Findings, Review};
-use super::{Method, Mode, Scheme, UploadConfig};
+use super::{Scheme, UploadConfig};
 
 /// Refused when set to anything but the default, with what would be missing.
 const REFUSED: &[(&str, &str)] = &[
@@ -54,8 +54,6 @@ const IDLE: &[&str] = &[
     "network.max_pause",
     "network.watch",
     "network.ignore",
-    "deduplication.maxsize",
-    "deduplication.directory",
     "metrics.listen",
 ];
 
@@ -63,7 +61,6 @@ const IDLE: &[&str] = &[
 pub(super) fn check(review: &Review<'_>, keys: &[Key], findings: &mut Findings) {
     plain(review, keys, findings);
     schemes(review, findings);
-    hardlink(review, findings);
 }
 
 fn plain(review: &Review<'_>, keys: &[Key], findings: &mut Findings) {
@@ -103,18 +100,6 @@ fn schemes(review: &Review<'_>, findings: &mut Findings) {
         let text = "\"message\" is not available yet: write schemes = [\"path\"] under [security], \
                     or enabled = false to let everyone in";
         findings.problems.push(review.problem(&paths, text));
-    }
-}
-
-/// Deduplication by hard links, where there is a directory to work on.
-fn hardlink(review: &Review<'_>, findings: &mut Findings) {
-    let deduplication = &review.config.deduplication;
-    let directory = deduplication.directory.is_some() || review.config.delivery.mode == Mode::Store;
-    if deduplication.enabled && deduplication.method == Method::Hardlink && directory {
-        let text = "\"hardlink\" is not available yet: files would not be linked";
-        findings
-            .problems
-            .push(review.problem(&["deduplication.method"], text));
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Deduplication {
     pub directory: Option<PathBuf>,
     /// How space is shared.
     pub method: Method,
+    /// Which files may become one by `method = "hardlink"`.
+    pub times: Times,
 }
 
 /// How two files share their space.
@@ -28,7 +30,18 @@ pub enum Method {
     Hardlink,
 }
 
+/// What becomes of the times of files that turn into names of one file, which has but one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// `"keep"`: they never change. Only files that were last modified at the same instant are linked.
+    Keep,
+    /// `"newest"`: all names show the time of the newest one.
+    Newest,
+}
+
 const METHODS: &[(&str, Method)] = &[("reflink", Method::Reflink), ("hardlink", Method::Hardlink)];
+
+const TIMES: &[(&str, Times)] = &[("keep", Times::Keep), ("newest", Times::Newest)];
 
 impl Default for Deduplication {
     fn default() -> Self {
@@ -37,6 +50,7 @@ impl Default for Deduplication {
             maxsize: GB,
             directory: None,
             method: Method::Reflink,
+            times: Times::Keep,
         }
     }
 }
@@ -54,6 +68,9 @@ pub(super) fn keys() -> Vec<Key> {
         }),
         key("deduplication.method", Choice(METHODS), |c| {
             &mut c.deduplication.method
+        }),
+        key("deduplication.times", Choice(TIMES), |c| {
+            &mut c.deduplication.times
         }),
     ]
 }

@@ -18,7 +18,7 @@ mod timeouts;
 mod uploads;
 mod workers;
 
-pub use deduplication::{Deduplication, Method};
+pub use deduplication::{Deduplication, Method, Times};
 pub use delivery::{Delivery, Form, Mode, OnConflict, OnUnknown};
 pub use dialects::{Dialects, Rufh104};
 pub use limits::Limits;

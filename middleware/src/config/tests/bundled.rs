@@ -86,7 +86,14 @@ fn it_sets_the_defaults_but_for_the_marked_lines() {
         .filter(|(_, line)| line.ends_with(MARK))
         .map(|(path, _)| path.as_str())
         .collect();
-    assert_eq!(marked, ["security.schemes", "security.protect"]);
+    let expected = [
+        "security.schemes",
+        "security.protect",
+        "deduplication.directory",
+        "deduplication.method",
+        "deduplication.times",
+    ];
+    assert_eq!(marked, expected);
     assert_eq!(differing, marked);
     // A key that has a default is set, so that the default can be read there; one default depends
     // on the machine.

@@ -22,14 +22,6 @@ fn what_would_weaken_security_or_move_data_is_refused() {
         ("[limits]\nburst = 1", "limits.burst: 1"),
         ("[limits]\nbandwidth = \"1KB\"", "limits.bandwidth: \"1KB\""),
         ("[storage]\nbackend = \"s3\"", "storage.backend: \"s3\""),
-        (
-            "[deduplication]\nmethod = \"hardlink\"\ndirectory = \"d\"",
-            "deduplication.method: \"hardlink\"",
-        ),
-        (
-            "[deduplication]\nmethod = \"hardlink\"\n[delivery]\nmode = \"store\"",
-            "deduplication.method: \"hardlink\"",
-        ),
     ];
     for (text, start) in refused {
         let problems = refuse(text);
@@ -96,10 +88,6 @@ fn the_rest_has_no_effect_and_says_so() {
             "dialects.rufh: true has no effect yet",
         ),
         (
-            "[deduplication]\ndirectory = \"d\"",
-            "deduplication.directory: \"d\" has no effect yet",
-        ),
-        (
             "[metrics]\nlisten = \"127.0.0.1:1\"",
             "metrics.listen: \"127.0.0.1:1\" has no effect yet",
         ),
@@ -139,7 +127,7 @@ fn what_is_built_or_turned_off_needs_no_notice() {
         "[uploads]\ndurability = \"process\"\nfirst_byte_timeout = \"1m\"\nmax_sessions = 1\nmin_free_space = 0\nmax_reserved_per_owner = \"1GB\"\nresult_retention = \"1h\"",
         "[sessions]\nstore = \"memory\"",
         "[server]\nnetworkevents = false\nenable_dynamic_workers = false\nname = \"a\"",
-        "[deduplication]\nenabled = false\nmethod = \"hardlink\"\n[delivery]\nmode = \"store\"\n",
+        "[deduplication]\ndirectory = \"d\"\nmaxsize = \"1MB\"\nmethod = \"hardlink\"\ntimes = \"newest\"\n",
         "[delivery]\non_unknown = \"hold\"\nform = \"raw\"\nmode = \"store\"\n",
         "[metrics]\n[workers]\nnumworkers = 4",
     ];
