@@ -7,6 +7,8 @@ mod bulk;
 mod cancel;
 mod chunk;
 mod create;
+mod dedup;
+mod dedup_disks;
 mod digests;
 mod document;
 mod duplicates;

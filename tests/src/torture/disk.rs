@@ -23,6 +23,8 @@ pub enum Medium {
     Ext4,
     /// XFS, in a file.
     Xfs,
+    /// Btrfs, in a file.
+    Btrfs,
     /// Memory, with the options of the mount.
     Tmpfs(String),
 }
@@ -32,6 +34,7 @@ impl Medium {
         match self {
             Self::Ext4 => "ext4",
             Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
             Self::Tmpfs(_) => "tmpfs",
         }
     }
