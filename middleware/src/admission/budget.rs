@@ -193,7 +193,7 @@ impl Budget {
     }
 
     /// Counts an owner among those.
-    pub fn note_change(&self, owner: &Arc<Owner>) {
+    pub fn note_change(&self, owner: &Owner) {
         self.lock().note_change(owner);
     }
 
@@ -311,9 +311,9 @@ impl Counts {
         }
     }
 
-    fn note_change(&mut self, owner: &Arc<Owner>) {
+    fn note_change(&mut self, owner: &Owner) {
         if self.is_watched && !self.changed.contains(owner) {
-            self.changed.insert(Arc::clone(owner));
+            self.changed.insert(Arc::new(owner.clone()));
         }
     }
 

@@ -143,8 +143,8 @@ impl Engine {
     pub(super) async fn attempt_once(&self, mut job: Job) {
         let key = job.key;
         let running = Running(&self.schedule, key);
-        if self.check_reachable().is_err() {
-            // Nothing is read for what could not be claimed.
+        if job.outcome.is_none() && self.check_reachable().is_err() {
+            // Nothing is read for what could not be claimed. An outcome needs nobody else.
             self.schedule.attempted(key, Some((job, UNREACHABLE_DELAY)));
             return;
         }

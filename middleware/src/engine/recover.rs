@@ -16,8 +16,8 @@ use crate::upload::{Record, Timestamp, UploadKey};
 
 /// The directory is read again this often: somebody else may have put something there.
 const SCAN_EVERY: Duration = Duration::from_secs(3_600);
-/// The wait before the logs are listed again that could not be at the start.
-const LIST_AGAIN: Duration = Duration::from_secs(1);
+/// The wait before the logs are listed again that could not be.
+const LIST_AGAIN: Duration = Duration::from_secs(5);
 
 /// When all logs were last read.
 #[derive(Clone, Copy, Debug)]
@@ -51,22 +51,22 @@ impl Engine {
                 None => self.forget_delivering(key).await,
             }
         }
-        let mut scanned = self.scan().await;
-        // Nothing may be said to be all there is before it is.
-        while scanned.is_none() && self.store.peers().is_some() && !self.latch.is_shut() {
-            tokio::time::sleep(LIST_AGAIN).await;
-            scanned = self.scan().await;
-        }
+        let scanned = match self.store.peers() {
+            Some(_) => self.list_all().await,
+            None => self.list().await,
+        };
+        let is_complete = scanned.is_some();
+        waiting += self.scan(scanned.unwrap_or_default()).await;
         // What was known before was not told now.
         if let (Some(peers), Some(epoch)) = (self.store.peers(), epoch)
-            && scanned.is_some()
+            && is_complete
             && !self.recovered.swap(true, Ordering::AcqRel)
         {
             peers.all_is_told(epoch);
             // What owners take is counted now.
             self.budget.note_changes();
         }
-        waiting + scanned.unwrap_or(0)
+        waiting
     }
 
     /// Reads all logs again, where it is time for that: the ages of uploads are counted anew when
@@ -79,14 +79,31 @@ impl Engine {
             Some(scanned) if clock.steady.since(scanned.at) < SCAN_EVERY => return,
             _ => {}
         }
-        self.scan().await;
+        let listed = self.list().await;
+        self.scan(listed.unwrap_or_default()).await;
+    }
+
+    /// Lists the logs; nothing where that fails, which is told.
+    async fn list(&self) -> Option<Vec<Listed>> {
+        let listed = self.store.list().await;
+        listed.inspect_err(warn_unlisted).ok()
+    }
+
+    /// The same until it works: nothing may be said to be all there is before it is. Nothing where
+    /// the disk has failed.
+    pub(super) async fn list_all(&self) -> Option<Vec<Listed>> {
+        while !self.latch.is_shut() {
+            if let Some(listed) = self.list().await {
+                return Some(listed);
+            }
+            tokio::time::sleep(LIST_AGAIN).await;
+        }
+        None
     }
 
     /// Reads the logs of which nothing is known yet. Answers how many uploads wait to be handed
-    /// over; nothing where the logs cannot be listed.
-    async fn scan(self: &Arc<Self>) -> Option<usize> {
-        let listed = self.store.list().await;
-        let listed = listed.inspect_err(warn_unlisted).ok()?;
+    /// over.
+    async fn scan(self: &Arc<Self>, listed: Vec<Listed>) -> usize {
         let clock = self.clock.read();
         *self.scanned() = Some(Scanned {
             at: clock.steady,
@@ -104,7 +121,7 @@ impl Engine {
                 waiting += self.offer(key, &record);
             }
         }
-        Some(waiting)
+        waiting
     }
 
     fn scanned(&self) -> std::sync::MutexGuard<'_, Option<Scanned>> {
@@ -160,8 +177,7 @@ impl Engine {
 
     fn describe(&self, key: UploadKey, record: &Record) {
         // An earlier process may have told of it last when it was not.
-        self.budget
-            .note_change(&Arc::new(record.header.owner.clone()));
+        self.budget.note_change(&record.header.owner);
         if record.ended.is_some() {
             self.budget.release(key);
             return;
@@ -237,7 +253,7 @@ impl Engine {
     }
 }
 
-pub(super) fn warn_unlisted(error: &StoreError) {
+fn warn_unlisted(error: &StoreError) {
     let error: &dyn std::error::Error = error;
     tracing::error!(error, "cannot list uploads");
 }

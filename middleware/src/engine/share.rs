@@ -26,8 +26,6 @@ pub(super) const UNREACHABLE_DELAY: Duration = Duration::from_millis(500);
 /// looked whether it has.
 const MADE_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The wait before the uploads are listed again that could not be.
-const LIST_AGAIN: Duration = Duration::from_secs(1);
 /// How many servers may, one after the other, have made it and have it no more.
 const MAKERS_MAX: usize = 8;
 
@@ -251,16 +249,8 @@ impl Engine {
     /// Tells of every upload of this server's, at an even pace.
     async fn tell_all(&self, peers: &dyn Peers) {
         let epoch = peers.epoch();
-        let listed = loop {
-            match self
-                .store
-                .list()
-                .await
-                .inspect_err(super::recover::warn_unlisted)
-            {
-                Ok(listed) => break listed,
-                Err(_) => tokio::time::sleep(LIST_AGAIN).await,
-            }
+        let Some(listed) = self.list_all().await else {
+            return;
         };
         tracing::info!(
             uploads = listed.len(),

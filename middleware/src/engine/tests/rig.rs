@@ -15,7 +15,7 @@ use crate::blob::Local;
 use crate::clock::Clock;
 use crate::config::UploadConfig;
 use crate::engine::{Append, Appended, Create, Created, Deliver, Engine, Gaps, Refusal, View};
-use crate::store::{Disk, Memory, Store};
+use crate::store::{Disk, Memory, Peers, Store};
 use crate::upload::tests::sample;
 use crate::upload::{Declaration, Digest, Durability, Owner, SessionId, State, Target, Timestamp};
 use crate::volume::Volume;
@@ -86,6 +86,15 @@ impl Rig {
 
     /// A rig whose configuration is not quite the usual one.
     pub(super) fn with(kind: Kind, change: impl FnOnce(&mut UploadConfig)) -> Self {
+        Self::among(kind, None, change)
+    }
+
+    /// The same for a server that shares its sessions with others.
+    pub(super) fn among(
+        kind: Kind,
+        peers: Option<Arc<dyn Peers>>,
+        change: impl FnOnce(&mut UploadConfig),
+    ) -> Self {
         let mut config = UploadConfig::default();
         config.uploads.chunk_size = CHUNK;
         config.uploads.min_chunk_size = 5;
@@ -107,13 +116,13 @@ impl Rig {
             wall: Arc::new(AtomicU64::new(begun.0)),
             passed: Arc::default(),
         };
-        Self::over(kind, config, store, dir, time)
+        Self::over(kind, config, (store, peers), dir, time)
     }
 
     fn over(
         kind: Kind,
         config: UploadConfig,
-        store: Arc<dyn Store>,
+        (store, peers): (Arc<dyn Store>, Option<Arc<dyn Peers>>),
         dir: Arc<TempDir>,
         time: Time,
     ) -> Self {
@@ -128,7 +137,7 @@ impl Rig {
             faults: Arc::clone(&faults),
         };
         let faulty = FaultyStore {
-            peers: None,
+            peers,
             inner: Arc::clone(&store),
             faults: Arc::clone(&faults),
         };
@@ -154,7 +163,7 @@ impl Rig {
         let mut config = self.config.clone();
         change(&mut config);
         let (store, dir) = (Arc::clone(&self.store), Arc::clone(&self.dir));
-        Self::over(self.kind, config, store, dir, self.time.clone())
+        Self::over(self.kind, config, (store, None), dir, self.time.clone())
     }
 
     pub(super) fn deliver(&self) -> Arc<dyn Deliver> {

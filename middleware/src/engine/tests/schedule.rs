@@ -3,12 +3,14 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::faults::Point;
 use super::handler::Step;
+use super::others::Others;
 use super::rig::{CHUNK, KINDS, Kind, Rig, chunk, content};
 use crate::config::OnUnknown;
 use crate::upload::tests::sample;
@@ -240,6 +242,28 @@ async fn a_shutdown_gives_an_outcome_a_last_chance_and_does_not_wait_for_more() 
             );
             assert_eq!(begun.elapsed(), Duration::ZERO, "{kind:?}");
         }
+    }
+}
+
+/// Nobody else is needed to note it.
+#[tokio::test(start_paused = true)]
+async fn an_outcome_is_noted_while_the_other_servers_are_away() {
+    for ends in [false, true] {
+        let others = Others::new();
+        let rig = Rig::among(Kind::Disk, Some(others.clone()), |_| {});
+        let answer = rig.handler.will_wait();
+        let id = rig.upload(CHUNK).await;
+        let request = rig.whole_request(&id, 0, &content(CHUNK));
+        rig.handler.called(1).await;
+        rig.faults.fail(Point::LogAppend, ErrorKind::StorageFull);
+        answer.send(200).unwrap();
+        rig.until_resting(&id).await;
+        others.reachable.store(false, Ordering::Relaxed);
+        if ends {
+            rig.engine.drain().await;
+        }
+        let view = request.await.unwrap().unwrap().view;
+        assert_eq!(view.state, State::Completed, "{ends}");
     }
 }
 

@@ -18,8 +18,6 @@ redis.call('HSET', KEYS[1], 'revision', ARGV[4], unpack(ARGV, 8, 7 + fields))
 if redis.call('HGET', KEYS[1], 'state') == 'receiving' then
   redis.call('HDEL', KEYS[1], 'claim')
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-redis.call('PEXPIRE', KEYS[2], ARGV[5])
 if #ARGV > 7 + fields then
   -- The whole length at once: a string that grows is given twice the room.
   if redis.call('EXISTS', KEYS[2]) == 0 then
@@ -28,6 +26,7 @@ if #ARGV > 7 + fields then
   for at = 8 + fields, #ARGV, 2 do
     redis.call('SETBIT', KEYS[2], ARGV[at], ARGV[at + 1])
   end
-  redis.call('PEXPIRE', KEYS[2], ARGV[5])
 end
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+redis.call('PEXPIRE', KEYS[2], ARGV[5])
 return {'ok'}
