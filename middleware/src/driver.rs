@@ -16,6 +16,7 @@ use crate::dedup;
 use crate::engine::Deliver;
 use crate::future::Handler;
 use crate::layer::Shared;
+use crate::network::{self, Change};
 
 const SWEEP_EVERY_MIN: Duration = Duration::from_secs(1);
 const SWEEP_EVERY_MAX: Duration = Duration::from_secs(60);
@@ -185,7 +186,37 @@ where
 
 async fn background(shared: Arc<Shared>, deliver: Option<Arc<dyn Deliver>>) {
     let engine = &shared.engine;
-    tokio::join!(engine.attend(), upkeep(&shared, deliver));
+    tokio::join!(
+        engine.attend(),
+        upkeep(&shared, deliver),
+        attend_network(&shared)
+    );
+}
+
+/// Has uploads wait while the network changes.
+async fn attend_network(shared: &Shared) {
+    let (config, engine) = (&shared.config, &shared.engine);
+    if !config.server.networkevents || !config.speaks_chunked() {
+        return;
+    }
+    let tell = |change| match change {
+        Change::Detected(what) => tracing::info!(%what, "Network change detected"),
+        Change::Paused => {
+            tracing::info!("Pausing all active uploads due to network change");
+            tracing::info!("Network resilience: {} uploads active", engine.receiving());
+        }
+        Change::Resumed { anyhow } => {
+            if anyhow {
+                tracing::warn!(
+                    "the network does not settle: uploads go on, and changes are ignored for {}",
+                    humantime::format_duration(config.network.max_pause)
+                );
+            }
+            tracing::info!("Resuming all paused uploads");
+            tracing::info!("Active upload sessions: {}", engine.sessions());
+        }
+    };
+    network::watch(&config.network, engine.gate(), tell).await;
 }
 
 /// Lets files with the same content share their space, where that is asked for.

@@ -122,7 +122,7 @@ where
 {
     let (parts, body) = request.into_parts();
     let body = pin!(body);
-    let mut source = BodySource::new(body);
+    let mut source = BodySource::new(body, parts.extensions.get().cloned());
     let outcome = match ours {
         Ours::Chunked(route) => chunked(&shared, route, &parts, &mut source, deliver).await,
         Ours::Refused(problem) => Err(problem.into_reply()),

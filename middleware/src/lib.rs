@@ -26,6 +26,7 @@ mod handoff;
 mod health;
 mod hooks;
 mod layer;
+mod network;
 mod protocol;
 #[doc(hidden)]
 mod sabotage;

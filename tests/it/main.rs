@@ -28,6 +28,7 @@ mod limits;
 mod machine;
 mod memory;
 mod names;
+mod network;
 mod nginx_harness;
 mod numbers;
 mod parallel;

@@ -31,10 +31,26 @@ const EXCEPTIONS: &[(&str, &str)] = &[("clock", "upload::Timestamp")];
 /// Crates with one home: where in `middleware/src` they may be named.
 const HOMES: &[(&[&str], &[&str])] = &[
     (&["config", "toml"], &["config/"]),
-    (&["rustix"], &["blob/", "volume/", "dedup/"]),
-    (&["libc"], &["volume/write_back.rs", "dedup/lease.rs"]),
+    (
+        &["rustix"],
+        &[
+            "blob/",
+            "volume/",
+            "dedup/",
+            "network/events.rs",
+            "serve/io.rs",
+        ],
+    ),
+    (
+        &["libc"],
+        &[
+            "volume/write_back.rs",
+            "dedup/lease.rs",
+            "network/events.rs",
+        ],
+    ),
     (&["notify"], &["dedup/watch.rs"]),
-    (&["nix"], &["volume/pace.rs"]),
+    (&["nix"], &["volume/pace.rs", "network/snapshot.rs"]),
     (&["hyper", "hyper_util"], &["serve/", "serve.rs"]),
     (&["sfv"], &["protocol/"]),
     (

@@ -21,6 +21,7 @@ pub mod data;
 pub mod fault_proxy;
 pub mod http;
 pub mod multipart;
+pub mod namespace;
 pub mod nginx;
 pub mod process;
 pub mod redis;

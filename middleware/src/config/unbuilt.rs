@@ -31,9 +31,6 @@ const IDLE: &[&str] = &[
     "server.enable_dynamic_workers",
     "server.worker_scale_up_thresh",
     "server.worker_scale_down_thresh",
-    "server.networkevents",
-    "uploads.min_rate",
-    "uploads.stall_timeout",
     "dialects.staged",
     "dialects.tus",
     "dialects.rufh",
@@ -49,11 +46,6 @@ const IDLE: &[&str] = &[
     "workers.numworkers",
     "workers.uploadqueuesize",
     "workers.max_workers",
-    "network.poll_interval",
-    "network.settle",
-    "network.max_pause",
-    "network.watch",
-    "network.ignore",
     "metrics.listen",
 ];
 

@@ -1,11 +1,18 @@
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::active::Active;
 use super::claim::{self, Admitted};
 use super::command::{Append, Appended, Source};
 use super::deliver::Deliver;
+use super::paced::{Paced, Patience};
 use super::receive::{self, Wanted};
 use super::{Engine, Refusal};
+
+/// A new request waits for the network this much longer than it takes to settle.
+const PAUSE_MARGIN: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Adds bytes to an upload, and hands it over when none is missing any more.
@@ -19,6 +26,7 @@ impl Engine {
         deliver: Arc<dyn Deliver>,
     ) -> Result<Appended, Refusal> {
         self.check_reachable()?;
+        self.pass_gate().await?;
         let active = match self.live(append.id.key()).await {
             Err(Refusal::NoSession) => return Err(self.absent(&append.id).await),
             opened => opened?,
@@ -29,7 +37,8 @@ impl Engine {
                     span,
                     digests: &append.digests,
                 };
-                receive::compare(source, wanted, crc).await?;
+                let mut source = self.paced(source);
+                receive::compare(&mut source, wanted, crc).await?;
                 if !active.is_usable() {
                     return Err(active.refusal());
                 }
@@ -41,8 +50,9 @@ impl Engine {
                     digests: &append.digests,
                 };
                 let blob = active.blob(self.blobs.as_ref()).await?;
+                let mut source = self.paced(source);
                 let crc = self
-                    .receive(active.key, source, blob.as_ref(), &claim, wanted)
+                    .receive(active.key, &mut source, blob.as_ref(), &claim, wanted)
                     .await;
                 // Not by a newer request was it stopped, then.
                 if !active.is_usable() {
@@ -57,6 +67,24 @@ impl Engine {
         let view = self.conclude(&active, &deliver, duplicate).await;
         self.let_go(active);
         Ok(Appended { duplicate, view })
+    }
+
+    /// Lets a request in that is to bring bytes.
+    async fn pass_gate(&self) -> Result<(), Refusal> {
+        let wait = self.config.network.settle + PAUSE_MARGIN;
+        match timeout(wait, self.gate.opened()).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Refusal::Paused),
+        }
+    }
+
+    /// The body of a request, read in time and not in pauses.
+    fn paced<'a>(&'a self, source: &'a mut dyn Source) -> Paced<'a> {
+        let patience = Patience {
+            stall: self.config.uploads.stall_timeout,
+            rate_min: self.config.uploads.min_rate,
+        };
+        Paced::new(source, &self.gate, patience)
     }
 
     /// Opens an upload that has not expired.

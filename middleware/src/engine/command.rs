@@ -52,12 +52,22 @@ pub struct Appended {
 pub trait Source: Send {
     /// The next bytes, or `None` at the end.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceError>>>;
+
+    /// Whether the client has closed its side, as far as that can be known while nobody reads:
+    /// nothing comes then but what is here already. Only then is it ready.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
-/// The client went away, or broke the framing, before its body ended.
+/// Why the bytes of a request ended before its body did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the request body ended early")]
-pub struct SourceError;
+pub enum SourceError {
+    /// The client went away, or broke the framing.
+    #[error("the request body ended early")]
+    Broken,
+    /// They came too slowly.
+    #[error("the request body came too slowly")]
+    TooSlow,
+}
 
 /// Why a verb did nothing. Causes that are no business of the client's are in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +102,10 @@ pub enum Refusal {
     IdempotencyMismatch,
     /// The request's body broke off.
     BodyIncomplete,
+    /// The request's body came too slowly.
+    TooSlow,
+    /// Uploads wait for the network.
+    Paused,
     /// Another request for the same bytes did not end in time.
     Busy,
     /// The server is shutting down.

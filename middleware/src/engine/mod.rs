@@ -24,6 +24,7 @@ mod deliver;
 mod finish;
 mod known;
 mod latch;
+mod paced;
 mod prove;
 mod readiness;
 mod receive;
@@ -54,6 +55,7 @@ use crate::admission::Budget;
 use crate::blob::Blobs;
 use crate::clock::Clock;
 use crate::config::UploadConfig;
+use crate::network::Gate;
 use crate::store::Store;
 use crate::upload::Deadlines;
 
@@ -90,6 +92,8 @@ pub struct Engine {
     /// No hand-off is begun: the process was asked to end, or the disk has failed.
     draining: CancellationToken,
     latch: Arc<latch::Latch>,
+    /// Shut while the network changes.
+    gate: Gate,
     space: readiness::Space,
 }
 
@@ -131,8 +135,15 @@ impl Engine {
             ending,
             draining,
             latch,
+            gate: Gate::default(),
             space: readiness::Space::default(),
         })
+    }
+
+    /// What shuts while the network changes: requests that bring bytes wait then.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     #[cfg(test)]
@@ -146,6 +157,7 @@ impl Engine {
     /// has arrived; notes what the next process need not check.
     pub async fn drain(&self) {
         self.ending.cancel();
+        self.gate.release();
         for job in self.schedule.close() {
             let key = job.key;
             // An outcome that the log did not take has a last chance, and else is asked for again.

@@ -3,7 +3,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::claim::Claim;
-use super::{Engine, Refusal, Source};
+use super::{Engine, Refusal, Source, SourceError};
 use crate::blob::{Blob, Hold};
 use crate::sabotage::{Bug, has};
 use crate::upload::{Crc32c, Digest, Hasher, Span, UploadKey};
@@ -31,11 +31,10 @@ impl Engine {
             };
             let Some(bytes) = next else { break };
             let offset = intake.offset();
-            let Ok(bytes) = bytes else {
-                if has(Bug::NoLengthCheck) {
-                    break;
-                }
-                return Err(Refusal::BodyIncomplete);
+            let bytes = match bytes {
+                Ok(bytes) => bytes,
+                Err(_) if has(Bug::NoLengthCheck) => break,
+                Err(error) => return Err(error.into()),
             };
             intake.take(&bytes)?;
             let written = match blob.write_now(offset, &bytes) {
@@ -59,12 +58,21 @@ pub(super) async fn compare(
 ) -> Result<(), Refusal> {
     let mut intake = Intake::new(wanted);
     while let Some(bytes) = poll_fn(|cx| source.poll_next(cx)).await {
-        intake.take(&bytes.map_err(|_| Refusal::BodyIncomplete)?)?;
+        intake.take(&bytes.map_err(Refusal::from)?)?;
     }
     if intake.finish()? == held_crc {
         Ok(())
     } else {
         Err(Refusal::ChunkConflict)
+    }
+}
+
+impl From<SourceError> for Refusal {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Broken => Self::BodyIncomplete,
+            SourceError::TooSlow => Self::TooSlow,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::active::Active;
 use super::{Engine, Gaps, Refusal, View};
-use crate::upload::{SessionId, UploadKey};
+use crate::upload::{SessionId, State, UploadKey};
 
 /// Most ranges of missing chunks in one answer.
 pub(super) const RANGES_MAX: usize = 1_000;
@@ -11,6 +13,14 @@ impl Engine {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.budget.sessions()
+    }
+
+    /// Number of uploads that bytes are arriving for.
+    #[must_use]
+    pub fn receiving(&self) -> usize {
+        let all = self.table.all();
+        let receives = |active: &&Arc<Active>| !active.lock().claims.is_empty();
+        all.iter().filter(receives).count()
     }
 
     /// Number of uploads that this process found to be lost.
@@ -36,12 +46,13 @@ impl Engine {
         // Opening makes durable what is told here.
         let active = self.active(key).await?;
         let deadlines = self.deadlines();
-        let seen = {
+        let mut seen = {
             let record = &active.lock().record;
             let view = View::new(key, record, &deadlines, deadlines.now);
             (view, Gaps::new(record, RANGES_MAX))
         };
         self.let_go(active);
+        seen.0.paused = seen.0.state == State::Receiving && !self.gate.is_open();
         if seen.0.expires <= deadlines.now {
             Err(Refusal::NoSession)
         } else {

@@ -20,6 +20,8 @@ pub struct View {
     pub chunk_size: u64,
     /// Received bytes.
     pub uploaded: u64,
+    /// Whether it waits for the network.
+    pub paused: bool,
     /// The last time something happened.
     pub last_activity: Timestamp,
     /// When it will be forgotten.
@@ -55,6 +57,7 @@ impl View {
                 && matches!(record.state, State::Receiving | State::Finishing),
             chunk_size: record.chunk_size,
             uploaded: record.ranges.bytes(),
+            paused: false,
             last_activity: record.last_activity,
             expires: deadlines.expiry(record),
             duration: record.duration(now),

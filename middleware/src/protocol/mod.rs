@@ -2,14 +2,17 @@
 //! Nothing here has an effect.
 //!
 //! - `request`: what dialects read from a request's head, and its body as a source of bytes.
+//! - `presence`: whether a client is there that is not read from.
 //! - `problem`: refusals as `application/problem+json` (RFC 9457).
 //! - [`chunked`]: the dialect of the network resilience guide.
 
 pub mod chunked;
+mod presence;
 mod problem;
 mod reply;
 mod request;
 
+pub use presence::Presence;
 pub use problem::{Code, Problem};
 pub use reply::Reply;
 pub use request::{BodySource, Headers, discard_limit, expects_continue};

@@ -58,6 +58,7 @@ codes! {
     CANCELLED = GONE "cancelled" "The upload was cancelled.";
     WRONG_SERVER = MISDIRECTED_REQUEST "wrong_server" "Another server keeps this upload.";
     STATE_LOST = GONE "state_lost" "The server cannot keep its promise for this upload.";
+    TOO_SLOW = REQUEST_TIMEOUT "too_slow" "The request body came too slowly.";
     TOO_LARGE = PAYLOAD_TOO_LARGE "too_large" "The file is too large.";
     IDEMPOTENCY_MISMATCH = UNPROCESSABLE_ENTITY "idempotency_mismatch"
         "The idempotency key was used for another file.";
@@ -66,6 +67,7 @@ codes! {
     UNDELIVERED_BAD_GATEWAY = BAD_GATEWAY "undelivered" "The file could not be handed over yet.";
     UNDELIVERED_TIMEOUT = GATEWAY_TIMEOUT "undelivered" "The file could not be handed over yet.";
     UNDELIVERED_UNAVAILABLE = SERVICE_UNAVAILABLE "undelivered" "The file has no place yet.";
+    PAUSED = SERVICE_UNAVAILABLE "paused" "Uploads wait for the network.";
     BUSY = SERVICE_UNAVAILABLE "busy" "The server is busy.";
     DRAINING = SERVICE_UNAVAILABLE "draining" "The server is shutting down.";
     STORE_UNAVAILABLE = SERVICE_UNAVAILABLE "store_unavailable" "The server cannot keep uploads now.";
@@ -228,6 +230,10 @@ impl From<Refusal> for Problem {
                 Code::BODY_INCOMPLETE,
                 "Nothing of this request was kept; send it again.",
             ),
+            Refusal::TooSlow => problem(
+                Code::TOO_SLOW,
+                "Nothing of this request was kept; send it again when the connection is better.",
+            ),
             ref other => of_server(other),
         };
         match seconds_until_retry(&refusal) {
@@ -261,6 +267,10 @@ fn of_server(refusal: &Refusal) -> Problem {
                 peer.name
             ),
         ),
+        Refusal::Paused => problem(
+            Code::PAUSED,
+            "The network of the server is changing; send this again in a moment.",
+        ),
         Refusal::Draining => problem(Code::DRAINING, "Try again in a moment."),
         _ => problem(Code::INTERNAL, "The cause is in the server's log."),
     }
@@ -270,7 +280,7 @@ fn of_server(refusal: &Refusal) -> Problem {
 fn seconds_until_retry(refusal: &Refusal) -> Option<u64> {
     match refusal {
         Refusal::Finishing | Refusal::Superseded => Some(1),
-        Refusal::Busy | Refusal::NoAnswer(_) => Some(2),
+        Refusal::Busy | Refusal::NoAnswer(_) | Refusal::Paused => Some(2),
         Refusal::Unreachable => Some(jittered()),
         Refusal::Draining => Some(5),
         Refusal::Unavailable => Some(30),

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use http::header::{EXPECT, HeaderValue};
 use http_body::Body;
 
+use super::presence::{Departure, Presence};
 use super::{Code, Problem};
 use crate::engine::{Source, SourceError};
 use crate::upload::{Algorithm, Digest};
@@ -142,13 +143,18 @@ pub fn discard_limit(chunk_size: u64) -> u64 {
 pub struct BodySource<'a, B> {
     body: Pin<&'a mut B>,
     used: bool,
+    departure: Departure,
 }
 
 impl<'a, B: Body<Data = Bytes>> BodySource<'a, B> {
-    /// A source that has not been read yet.
+    /// A source that has not been read yet; `presence` tells of its client, where that is known.
     #[must_use]
-    pub fn new(body: Pin<&'a mut B>) -> Self {
-        Self { body, used: false }
+    pub fn new(body: Pin<&'a mut B>, presence: Option<Presence>) -> Self {
+        Self {
+            body,
+            used: false,
+            departure: Departure::of(presence),
+        }
     }
 
     /// Whether anything was asked of it: a client that waits for `100 Continue` has got it.
@@ -202,10 +208,14 @@ impl<B: Body<Data = Bytes> + Send> Source for BodySource<'_, B> {
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                 }
-                Some(Err(_)) => return Poll::Ready(Some(Err(SourceError))),
+                Some(Err(_)) => return Poll::Ready(Some(Err(SourceError::Broken))),
                 None => return Poll::Ready(None),
             }
         }
+    }
+
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.departure.poll(cx)
     }
 }
 

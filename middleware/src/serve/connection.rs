@@ -16,12 +16,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tower_service::Service;
 
-use super::io::{Io, Remains};
+use super::io::{Io, Remains, Socket};
 use super::peer::WithPeer;
 use super::phase::{HeadTimer, Phase, Phases, Streams};
 use super::sniff::Opening;
 use super::watch::{End, Orders, Watch};
 use super::{BoxError, Limits, linger};
+use crate::protocol::Presence;
 
 /// Bytes of one HTTP/2 request that may be under way: 40 MiB/s at 100 ms.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -50,7 +51,7 @@ pub(super) struct Terms {
 /// after that.
 pub(super) async fn serve<T, S, B, G>(mut stream: T, app: S, terms: Terms, serving: G)
 where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T: Socket + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -74,9 +75,17 @@ where
     } else {
         Phases::http1(accepted)
     };
-    let (io, mut remains) = Io::new(stream, opening, Arc::clone(&phases), permit);
+    // An HTTP/2 connection is read whatever its requests do.
+    let presence = (!is_http2).then(Presence::default);
+    let (io, mut remains) = Io::new(
+        stream,
+        opening,
+        Arc::clone(&phases),
+        permit,
+        presence.clone(),
+    );
     let io = TokioIo::new(io);
-    let app = WithPeer::new(TowerToHyperService::new(app), peer);
+    let app = WithPeer::new(TowerToHyperService::new(app), peer, presence);
     let end = if is_http2 {
         let conn = http2_builder(&limits, &phases).serve_connection(io, app);
         Watch::new(conn, Http2::graceful_shutdown, phases, limits, &orders).await

@@ -5,11 +5,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::phase::Phases;
 use super::sniff::Opening;
+use crate::protocol::Presence;
+
+/// A byte stream to a client.
+pub(super) trait Socket: AsyncRead + AsyncWrite {
+    /// Whether the client has closed its side, while nobody reads.
+    fn is_left(&self) -> bool;
+}
+
+impl Socket for TcpStream {
+    fn is_left(&self) -> bool {
+        let mut asked = [PollFd::new(self, PollFlags::RDHUP)];
+        // What cannot be asked is found out by reading.
+        poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+}
 
 /// A stream that reports what [`Phases`] must know and, when it is dropped, gives the socket back
 /// instead of closing it, so that its task can part from the client in good order.
@@ -23,6 +40,7 @@ pub(super) struct Io<T> {
     /// Taken by `drop` only.
     stream: Option<Remains<T>>,
     phases: Arc<Phases>,
+    presence: Option<Presence>,
     back: Option<oneshot::Sender<Remains<T>>>,
 }
 
@@ -45,6 +63,7 @@ impl<T> Io<T> {
         opening: Opening,
         phases: Arc<Phases>,
         permit: OwnedSemaphorePermit,
+        presence: Option<Presence>,
     ) -> (Self, oneshot::Receiver<Remains<T>>) {
         let (back, remains) = oneshot::channel();
         let stream = Remains {
@@ -58,6 +77,7 @@ impl<T> Io<T> {
                 opening,
                 stream: Some(stream),
                 phases,
+                presence,
                 back: Some(back),
             },
             remains,
@@ -103,7 +123,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Io<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Io<T> {
+impl<T: Socket + Unpin> AsyncWrite for Io<T> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -132,6 +152,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Io<T> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // hyper comes by here whenever it is polled.
+        if this.presence.as_ref().is_some_and(Presence::is_asked) {
+            let is_there = !this.open()?.stream.is_left();
+            this.presence
+                .iter()
+                .for_each(|presence| presence.tell(is_there));
+        }
         ready!(Pin::new(&mut this.open()?.stream).poll_flush(cx))?;
         // hyper flushes only when it has written all it had.
         this.phases.flushed();

@@ -3,6 +3,8 @@ use std::net::SocketAddr;
 use http::Request;
 use hyper::service::Service;
 
+use crate::protocol::Presence;
+
 /// The address of the client's end of the connection, as an extension of every request.
 ///
 /// An IPv4 client of a listener for both families has its IPv4 address here, not the mapped one.
@@ -21,13 +23,15 @@ impl PeerAddr {
 pub(super) struct WithPeer<S> {
     inner: S,
     peer: PeerAddr,
+    presence: Option<Presence>,
 }
 
 impl<S> WithPeer<S> {
-    pub(super) fn new(inner: S, peer: SocketAddr) -> Self {
+    pub(super) fn new(inner: S, peer: SocketAddr, presence: Option<Presence>) -> Self {
         Self {
             inner,
             peer: PeerAddr::canonical(peer),
+            presence,
         }
     }
 }
@@ -42,6 +46,9 @@ where
 
     fn call(&self, mut request: Request<B>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
+        if let Some(presence) = &self.presence {
+            request.extensions_mut().insert(presence.clone());
+        }
         self.inner.call(request)
     }
 }

@@ -104,14 +104,6 @@ fn the_rest_has_no_effect_and_says_so() {
             "workers.numworkers: 1 has no effect yet",
         ),
         (
-            "[network]\nsettle = \"1s\"",
-            "network.settle: \"1s\" has no effect yet",
-        ),
-        (
-            "[uploads]\nstall_timeout = \"1s\"",
-            "uploads.stall_timeout: \"1s\" has no effect yet",
-        ),
-        (
             "[timeouts]\nreadtimeout = \"1s\"",
             "timeouts.readtimeout: \"1s\" has no effect yet",
         ),
@@ -130,6 +122,8 @@ fn what_is_built_or_turned_off_needs_no_notice() {
         "[deduplication]\ndirectory = \"d\"\nmaxsize = \"1MB\"\nmethod = \"hardlink\"\ntimes = \"newest\"\n",
         "[delivery]\non_unknown = \"hold\"\nform = \"raw\"\nmode = \"store\"\n",
         "[metrics]\n[workers]\nnumworkers = 4",
+        "[network]\nsettle = \"1s\"\nwatch = [\"eth*\"]",
+        "[uploads]\nstall_timeout = \"1s\"\nmin_rate = \"2KB\"",
     ];
     for text in quiet {
         assert_eq!(notices(text), [""; 0], "{text}");

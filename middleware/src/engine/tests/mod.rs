@@ -18,6 +18,7 @@ mod leftovers;
 mod lost;
 mod others;
 mod outcome;
+mod paced;
 mod readiness;
 mod recovery;
 mod retry;

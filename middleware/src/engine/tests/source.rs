@@ -63,13 +63,18 @@ impl Client {
 
     /// The connection breaks.
     pub(super) fn break_off(self) {
-        let _ = self.bytes.send(Err(SourceError));
+        let _ = self.bytes.send(Err(SourceError::Broken));
     }
 
     /// Waits until the engine has taken `pieces` pieces and asks for more.
     pub(super) async fn gave(&mut self, pieces: usize) {
         let arrived = |progress: &Progress| progress.is_read && progress.taken >= pieces;
         self.progress.wait_for(arrived).await.unwrap();
+    }
+
+    /// Pieces after which the engine asked for more.
+    pub(super) fn taken(&self) -> usize {
+        self.progress.borrow().taken
     }
 
     /// Ends the body; what is left tells whether the engine asked for more afterwards.
@@ -96,5 +101,12 @@ impl Source for Feed {
         self.given += usize::from(next.is_ready());
         self.ended |= matches!(next, Poll::Ready(None));
         next
+    }
+
+    fn poll_left(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        match self.bytes.is_closed() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 }

@@ -91,7 +91,7 @@ pub fn status(id: &SessionId, view: &View, gaps: &Gaps, on_unknown: OnUnknown) -
         "total_chunks": total_chunks(declaration.total, view.chunk_size),
         "missing": gaps.ranges,
         "state": state(view, on_unknown).name(),
-        "paused": false,
+        "paused": view.paused,
         "last_activity": rfc3339(view.last_activity),
         "expires_at": rfc3339(view.expires),
     }));

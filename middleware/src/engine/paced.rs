@@ -1,0 +1,158 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::command::{Source, SourceError};
+use crate::network::Gate;
+
+/// The rate of a body is looked at when it has been waited for this long.
+const RATE_OVER: Duration = Duration::from_secs(30);
+
+/// How long the bytes of a request may keep the server waiting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For the next bytes.
+    pub(super) stall: Duration,
+    /// Bytes a second there have to be at least.
+    pub(super) rate_min: u64,
+}
+
+/// The body of a request, read while the gate is open and not for longer than patience lasts.
+///
+/// What counts is the time for which the server waited for the client: not the time it took to
+/// write, and no pause.
+pub(super) struct Paced<'a> {
+    source: &'a mut dyn Source,
+    gate: &'a Gate,
+    patience: Patience,
+    /// Waits for the gate, while it is shut.
+    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    waited: Waited,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// For how long the client was waited for.
+#[derive(Debug, Default)]
+struct Waited {
+    /// Since when, if it is now; and how long the gate had been shut by then.
+    since: Option<(Instant, Duration)>,
+    /// For all the bytes that have come.
+    before: Duration,
+    /// When the rate was last looked at, in this time, and the bytes since.
+    looked: Duration,
+    bytes: u64,
+}
+
+impl<'a> Paced<'a> {
+    pub(super) fn new(source: &'a mut dyn Source, gate: &'a Gate, patience: Patience) -> Self {
+        Self {
+            source,
+            gate,
+            patience,
+            pause: None,
+            waited: Waited::default(),
+            timer: None,
+        }
+    }
+
+    /// Waits for the gate. A client that has left is not waited for: what came of it is all there
+    /// is.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.pause.is_none() && !self.gate.is_open() {
+            self.pause = Some(Box::pin(self.gate.opened()));
+        }
+        let Some(pause) = &mut self.pause else {
+            return Poll::Ready(());
+        };
+        if pause.as_mut().poll(cx).is_ready() {
+            self.pause = None;
+            return Poll::Ready(());
+        }
+        self.source.poll_left(cx)
+    }
+
+    /// Nothing has come: for how much longer is that borne?
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let left = self.waited.left(&self.patience, self.gate);
+            if left.is_zero() {
+                return Poll::Ready(());
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(left)));
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // It was set for bytes that have come since, or in a pause.
+            timer
+                .as_mut()
+                .reset(Instant::now() + self.waited.left(&self.patience, self.gate));
+        }
+    }
+}
+
+impl Source for Paced<'_> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceError>>> {
+        if self.poll_pause(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match self.source.poll_next(cx) {
+            Poll::Ready(next) => {
+                self.waited.end(next.as_ref(), self.gate);
+                Poll::Ready(next)
+            }
+            Poll::Pending => {
+                self.waited.start(self.gate);
+                let out = self.poll_patience(cx);
+                out.map(|()| Some(Err(SourceError::TooSlow)))
+            }
+        }
+    }
+
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.source.poll_left(cx)
+    }
+}
+
+impl Waited {
+    fn start(&mut self, gate: &Gate) {
+        self.since
+            .get_or_insert_with(|| (Instant::now(), gate.shut_for()));
+    }
+
+    /// These bytes have come.
+    fn end(&mut self, bytes: Option<&Result<Bytes, SourceError>>, gate: &Gate) {
+        if self.since.is_some() {
+            self.before += self.now(gate);
+            self.since = None;
+        }
+        let bytes = bytes.and_then(|bytes| bytes.as_ref().ok());
+        self.bytes += bytes.map_or(0, |bytes| bytes.len() as u64);
+    }
+
+    /// For how long the next bytes have been waited for, but for pauses.
+    fn now(&self, gate: &Gate) -> Duration {
+        self.since.map_or(Duration::ZERO, |(since, shut)| {
+            let shut = gate.shut_for().saturating_sub(shut);
+            since.elapsed().saturating_sub(shut)
+        })
+    }
+
+    /// How much longer the client is waited for.
+    fn left(&mut self, patience: &Patience, gate: &Gate) -> Duration {
+        let next = self.now(gate);
+        let all = self.before + next;
+        let mut rated = (self.looked + RATE_OVER).saturating_sub(all);
+        if rated.is_zero() {
+            let wanted = patience.rate_min.saturating_mul(RATE_OVER.as_secs());
+            if self.bytes >= wanted {
+                (self.looked, self.bytes) = (all, 0);
+                rated = RATE_OVER;
+            }
+        }
+        let stall = patience.stall.saturating_sub(next);
+        stall.min(rated)
+    }
+}

@@ -1,0 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
+mod gate;
+mod settle;
+mod snapshot;
