@@ -12,6 +12,7 @@ mod problem;
 mod reply;
 mod request;
 
+#[cfg(feature = "serve")]
 pub use presence::Presence;
 pub use problem::{Code, Problem};
 pub use reply::Reply;
