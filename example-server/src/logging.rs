@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::panic::PanicHookInfo;
 use std::time::SystemTime;
 
 use steadfast::config::LogFormat;
@@ -24,13 +25,22 @@ pub(crate) fn init(level: &str, format: LogFormat) -> Result<(), String> {
         .with_writer(io::stderr);
     let started = match format {
         LogFormat::Text => log.with_ansi(colours()).event_format(Text).try_init(),
-        LogFormat::Json => log
-            .json()
-            .flatten_event(true)
-            .with_timer(Rfc3339)
-            .try_init(),
+        LogFormat::Json => {
+            std::panic::set_hook(Box::new(log_panic));
+            log.json()
+                .flatten_event(true)
+                .with_timer(Rfc3339)
+                .try_init()
+        }
     };
     started.map_err(|error| error.to_string())
+}
+
+/// A panic as one line like all others; the default is text of several lines.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("a panic");
+    let place = panic.location().map(ToString::to_string);
+    tracing::error!(place, panic = message, "a thread panicked");
 }
 
 /// Whether lines have colours: on a terminal, unless <https://no-color.org> is asked for.
@@ -141,6 +151,30 @@ mod tests {
             .map(|c| if c.is_ascii_digit() { '0' } else { c })
             .collect();
         assert_eq!(shape, "0000-00-00 00:00:00");
+    }
+
+    #[test]
+    fn a_panic_is_one_line_of_json() {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let log = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_timer(Rfc3339)
+            .with_writer(move || writer.clone())
+            .finish();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(log_panic));
+        tracing::subscriber::with_default(log, || {
+            let _ = std::panic::catch_unwind(|| panic!("a \"quoted\"\nmessage"));
+        });
+        std::panic::set_hook(before);
+        let lines = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(lines.lines().count(), 1, "{lines}");
+        let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
+        assert_eq!(line["message"], "a thread panicked");
+        assert_eq!(line["panic"], "a \"quoted\"\nmessage");
+        assert!(line["place"].as_str().unwrap().contains("logging.rs"));
     }
 
     #[test]

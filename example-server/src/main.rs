@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use steadfast::config::{Loaded, UploadConfig};
+use steadfast::config::{Loaded, LogFormat, UploadConfig};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -42,10 +42,20 @@ fn main() -> ExitCode {
         say(loaded.config.effective().trim_end());
         return ExitCode::SUCCESS;
     }
+    let logging = &loaded.config.logging;
+    let format = logging.format;
+    if let Err(problem) = logging::init(&logging.level, format) {
+        complain(problem);
+        return ExitCode::FAILURE;
+    }
     match start(loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            complain(problem);
+            match format {
+                LogFormat::Text => complain(problem),
+                // Who reads JSON reads nothing else.
+                LogFormat::Json => tracing::error!("{problem}"),
+            }
             ExitCode::FAILURE
         }
     }
@@ -58,7 +68,6 @@ fn load(args: &Args) -> Result<Loaded, String> {
 
 /// Runs the server until it is told to stop. Errors are sentences for whoever started it.
 fn start(Loaded { config, notices }: Loaded) -> Result<(), String> {
-    logging::init(&config.logging.level, config.logging.format)?;
     for notice in &notices {
         tracing::warn!("{notice}");
     }

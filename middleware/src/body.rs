@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use crate::feed::FeedBody;
 use crate::handoff::HandoffBody;
 
 /// A boxed error, as request bodies answer it.
@@ -96,6 +97,21 @@ pin_project! {
     enum ResponseKind<B> {
         App { #[pin] body: B },
         Ours { bytes: Bytes },
+        Events { feed: FeedBody },
+    }
+}
+
+/// The body of an answer of ours.
+pub(crate) enum Content {
+    /// Whole in memory.
+    Bytes(Bytes),
+    /// As it comes.
+    Events(FeedBody),
+}
+
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
     }
 }
 
@@ -106,17 +122,19 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    pub(crate) fn ours(bytes: Bytes) -> Self {
-        Self {
-            kind: ResponseKind::Ours { bytes },
-        }
+    pub(crate) fn ours(content: Content) -> Self {
+        let kind = match content {
+            Content::Bytes(bytes) => ResponseKind::Ours { bytes },
+            Content::Events(feed) => ResponseKind::Events { feed },
+        };
+        Self { kind }
     }
 }
 
 /// An empty body.
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self::ours(Bytes::new())
+        Self::ours(Bytes::new().into())
     }
 }
 
@@ -125,6 +143,7 @@ impl<B> std::fmt::Debug for ResponseBody<B> {
         let kind = match &self.kind {
             ResponseKind::App { .. } => "app",
             ResponseKind::Ours { .. } => "ours",
+            ResponseKind::Events { .. } => "events",
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()
     }
@@ -144,6 +163,9 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
             ResponseProj::Ours { bytes } => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
+            ResponseProj::Events { feed } => feed
+                .poll_next(cx)
+                .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
@@ -151,6 +173,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         match &self.kind {
             ResponseKind::App { body } => body.is_end_stream(),
             ResponseKind::Ours { bytes } => bytes.is_empty(),
+            ResponseKind::Events { .. } => false,
         }
     }
 
@@ -158,6 +181,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         match &self.kind {
             ResponseKind::App { body } => body.size_hint(),
             ResponseKind::Ours { bytes } => SizeHint::with_exact(bytes.len() as u64),
+            ResponseKind::Events { .. } => SizeHint::default(),
         }
     }
 }

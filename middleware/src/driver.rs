@@ -15,8 +15,12 @@ use crate::config::{self, Durability};
 use crate::dedup;
 use crate::engine::Deliver;
 use crate::future::Handler;
+#[cfg(not(feature = "serve"))]
+use crate::layer::MetricsPort;
 use crate::layer::Shared;
-use crate::network::{self, Change};
+use crate::network::{self, By, Change};
+#[cfg(feature = "serve")]
+use crate::serve::MetricsPort;
 
 const SWEEP_EVERY_MIN: Duration = Duration::from_secs(1);
 const SWEEP_EVERY_MAX: Duration = Duration::from_secs(60);
@@ -33,13 +37,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub struct Driver {
     shared: Arc<Shared>,
     deliver: Option<Arc<dyn Deliver>>,
+    port: Option<Arc<MetricsPort>>,
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, port: Option<MetricsPort>) -> Self {
         Self {
             shared,
             deliver: None,
+            port: port.map(Arc::new),
         }
     }
 
@@ -68,7 +74,8 @@ impl Driver {
     pub async fn run(self) {
         let work = || background(Arc::clone(&self.shared), self.deliver.clone());
         let sharing = || share_space(Arc::clone(&self.shared));
-        tokio::join!(kept_up(work), kept_up(sharing));
+        let metrics = || serve_metrics(Arc::clone(&self.shared), self.port.clone());
+        tokio::join!(kept_up(work), kept_up(sharing), kept_up(metrics));
     }
 
     /// A future that starts no more hand-offs and ends when the running ones, and chunks whose
@@ -103,7 +110,8 @@ impl Driver {
             ("signatures", self.signatures()),
         ];
         let duplicates = self.duplicates().map(|value| ("duplicates", value));
-        for (name, value) in rows.into_iter().chain(duplicates) {
+        let metrics = self.metrics().map(|value| ("metrics", value));
+        for (name, value) in rows.into_iter().chain(duplicates).chain(metrics) {
             // Writing to a String does not fail.
             let _ = writeln!(text, "  {name:<11}{value}");
         }
@@ -113,7 +121,8 @@ impl Driver {
 
     fn dialects(&self) -> String {
         if self.shared.config.speaks_chunked() {
-            "chunked (POST and PUT /upload/chunked, GET /upload/status)".to_owned()
+            "chunked (POST and PUT /upload/chunked, GET /upload/status and /upload/events)"
+                .to_owned()
         } else {
             "none".to_owned()
         }
@@ -122,6 +131,17 @@ impl Driver {
     fn duplicates(&self) -> Option<String> {
         let settings = dedup::Settings::of(&self.shared.config)?;
         Some(settings.to_string())
+    }
+
+    #[cfg(feature = "serve")]
+    fn metrics(&self) -> Option<String> {
+        let address = self.port.as_ref()?.address().ok()?;
+        Some(format!("http://{address}/metrics"))
+    }
+
+    #[cfg(not(feature = "serve"))]
+    fn metrics(&self) -> Option<String> {
+        None
     }
 
     fn signatures(&self) -> String {
@@ -212,12 +232,31 @@ async fn attend_network(shared: &Shared) {
                     humantime::format_duration(config.network.max_pause)
                 );
             }
+            if engine.gate().is_shut_by(By::Operator) {
+                tracing::info!("the network is quiet; uploads stay paused by hand");
+                return;
+            }
             tracing::info!("Resuming all paused uploads");
             tracing::info!("Active upload sessions: {}", engine.sessions());
         }
     };
     network::watch(&config.network, engine.gate(), tell).await;
 }
+
+/// Answers monitoring, where there is a port for it.
+#[cfg(feature = "serve")]
+async fn serve_metrics(shared: Arc<Shared>, port: Option<Arc<MetricsPort>>) {
+    let Some(port) = port else { return };
+    let metrics = shared.metrics();
+    // What is shared ends with the other work, not with this.
+    drop(shared);
+    if let Err(error) = port.serve(metrics).await {
+        tracing::error!(%error, "nobody can ask for metrics any more");
+    }
+}
+
+#[cfg(not(feature = "serve"))]
+async fn serve_metrics(_: Arc<Shared>, _: Option<Arc<MetricsPort>>) {}
 
 /// Lets files with the same content share their space, where that is asked for.
 async fn share_space(shared: Arc<Shared>) {

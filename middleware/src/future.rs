@@ -14,8 +14,9 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::auth::{self, Denied};
-use crate::body::{AppResponse, BoxError, RequestBody, ResponseBody};
+use crate::body::{AppResponse, BoxError, Content, RequestBody, ResponseBody};
 use crate::engine::{Append, Create, Deliver, Delivered, Delivery, Refusal};
+use crate::feed::{Feed, FeedBody};
 use crate::handoff::capture;
 use crate::layer::Shared;
 use crate::protocol::chunked::{self, Command, NewUpload, Route};
@@ -32,7 +33,9 @@ pub(crate) enum Ours {
     Refused(Box<Problem>),
 }
 
-type BoxReply = Pin<Box<dyn Future<Output = Reply> + Send>>;
+/// An answer of ours.
+type Answer = Response<Content>;
+type BoxAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 pin_project! {
     /// The answer to a request: the wrapped app's, or ours.
@@ -46,7 +49,7 @@ pin_project! {
     #[project = KindProj]
     enum Kind<F> {
         App { #[pin] future: F },
-        Ours { future: BoxReply },
+        Ours { future: BoxAnswer },
     }
 }
 
@@ -116,7 +119,7 @@ async fn answer<B>(
     ours: Ours,
     request: Request<B>,
     deliver: Arc<dyn Deliver>,
-) -> Reply
+) -> Answer
 where
     B: Body<Data = Bytes> + Send + 'static,
 {
@@ -127,17 +130,25 @@ where
         Ours::Chunked(route) => chunked(&shared, route, &parts, &mut source, deliver).await,
         Ours::Refused(problem) => Err(problem.into_reply()),
     };
-    match outcome {
-        Ok(reply) => reply,
+    let mut answer = match outcome {
+        Ok(answer) => answer,
         Err(refusal) => {
             // A client that waits for `100 Continue` and has not got it sends no body.
             if source.is_used() || !expects_continue(&parts.headers) {
                 let bytes_max = discard_limit(shared.config.uploads.chunk_size);
                 let _ = tokio::time::timeout(DISCARD_FOR, source.discard(bytes_max)).await;
             }
-            refusal
+            whole(refusal)
         }
+    };
+    if let Some(code) = answer.extensions_mut().remove::<Code>() {
+        shared.engine.events().counts().refused(code.name);
     }
+    answer
+}
+
+fn whole(reply: Reply) -> Answer {
+    reply.map(Content::from)
 }
 
 /// Carries out a request of the chunked dialect; `Err` is an answer to a body that was not read
@@ -148,12 +159,12 @@ async fn chunked<B>(
     parts: &Parts,
     source: &mut BodySource<'_, B>,
     deliver: Arc<dyn Deliver>,
-) -> Result<Reply, Reply>
+) -> Result<Answer, Reply>
 where
     B: Body<Data = Bytes> + Send,
 {
     if parts.method == Method::OPTIONS {
-        return Ok(chunked::options(route));
+        return Ok(whole(chunked::options(route)));
     }
     if !route.allows(&parts.method) {
         return Err(chunked::method_not_allowed(route).into_reply());
@@ -163,7 +174,7 @@ where
         false => None,
     };
     let command = chunked::parse(&shared.config, route, parts).map_err(Problem::into_reply)?;
-    match command {
+    let reply = match command {
         Command::Create(upload) => {
             if !source.is_empty() && source.has_bytes().await {
                 return Err(chunked::unexpected_body().into_reply());
@@ -172,13 +183,15 @@ where
         }
         Command::Append(append) => append_chunk(shared, &append, source, deliver).await,
         Command::Status(id) => status(shared, &id).await,
+        Command::Events(id) => return events(shared, parts, id).await,
         Command::Cancel(id) => {
             let cancelled = shared.engine.cancel(&id).await;
             cancelled
                 .map(|()| chunked::cancelled())
                 .map_err(|refusal| refuse(&id, refusal))
         }
-    }
+    };
+    reply.map(whole)
 }
 
 async fn create(
@@ -242,6 +255,23 @@ async fn status(shared: &Shared, id: &SessionId) -> Result<Reply, Reply> {
         &gaps,
         shared.config.delivery.on_unknown,
     ))
+}
+
+/// Begins a stream of an upload's events.
+async fn events(shared: &Shared, parts: &Parts, id: SessionId) -> Result<Answer, Reply> {
+    let watched = shared.engine.watch(&id).await;
+    let (watch, view, gaps) = watched.map_err(|refusal| refuse(&id, refusal))?;
+    if let Some(reply) = chunked::seen_all(parts, &view) {
+        return Ok(whole(reply));
+    }
+    let head = chunked::head();
+    if parts.method == Method::HEAD {
+        return Ok(whole(head));
+    }
+    let on_unknown = shared.config.delivery.on_unknown;
+    let engine = Arc::clone(&shared.engine);
+    let feed = Feed::new(engine, id, on_unknown, (watch, &view, &gaps));
+    Ok(head.map(|_| Content::Events(FeedBody::new(feed))))
 }
 
 fn refuse(id: &SessionId, refusal: Refusal) -> Reply {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Durability, UploadConfig};
 use crate::engine::{Condition, Disk, Engine};
+use crate::network::By;
 
 /// Tells whether uploads can be taken, for the routes by which a load balancer watches the app; from
 /// [`SteadfastLayer::health`](crate::SteadfastLayer::health). Such routes go on the outer router,
@@ -99,6 +100,9 @@ pub struct Readiness {
     pub disk: Result<(), &'static str>,
     /// The server is not shutting down.
     pub drain: Result<(), &'static str>,
+    /// Why uploads wait, if they do. That makes no server unready: a pause for the network is over in
+    /// seconds, its other routes go on, and uploads are tied to their server.
+    pub paused: Option<&'static str>,
 }
 
 impl Readiness {
@@ -122,7 +126,16 @@ impl Readiness {
             false => Ok(()),
             true => Err("The server is shutting down."),
         };
-        Self { store, disk, drain }
+        let paused = condition.paused.map(|by| match by {
+            By::Network => "Uploads wait: the network of this server changes.",
+            By::Operator => "Uploads wait: an operator has paused them.",
+        });
+        Self {
+            store,
+            disk,
+            drain,
+            paused,
+        }
     }
 
     /// Whether nothing is in the way.
@@ -141,7 +154,7 @@ impl Readiness {
     }
 
     /// The body of an answer: `{"status":"ready","checks":{"store":{"ok":true},…}}`, or
-    /// `"not_ready"` and a `detail` where `ok` is false.
+    /// `"not_ready"` and a `detail` where `ok` is false. While uploads wait, `paused` says why.
     #[must_use]
     pub fn to_json(&self) -> String {
         let status = if self.is_ready() {
@@ -154,7 +167,11 @@ impl Readiness {
             .into_iter()
             .map(|(name, check)| (name.to_owned(), body_of(check)))
             .collect();
-        json!({ "status": status, "checks": checks }).to_string()
+        let mut answer = json!({ "status": status, "checks": checks });
+        if let Some(why) = self.paused {
+            answer["paused"] = why.into();
+        }
+        answer.to_string()
     }
 }
 
@@ -175,6 +192,7 @@ mod tests {
         reachable: true,
         disk: Disk::Ready,
         ending: false,
+        paused: None,
     };
 
     #[test]
@@ -185,6 +203,20 @@ mod tests {
             readiness.to_json(),
             r#"{"status":"ready","checks":{"store":{"ok":true},"disk":{"ok":true},"drain":{"ok":true}}}"#
         );
+    }
+
+    #[test]
+    fn a_pause_is_told_and_harms_nothing() {
+        for (by, word) in [(By::Network, "network"), (By::Operator, "operator")] {
+            let readiness = Readiness::of(Condition {
+                paused: Some(by),
+                ..WELL
+            });
+            assert!(readiness.is_ready());
+            let body: Value = serde_json::from_str(&readiness.to_json()).unwrap();
+            assert_eq!(body["status"], "ready");
+            assert!(body["paused"].as_str().unwrap().contains(word), "{body}");
+        }
     }
 
     #[test]

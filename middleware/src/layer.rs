@@ -19,9 +19,13 @@ use crate::error::Error;
 use crate::handoff::Template;
 use crate::health::Health;
 use crate::hooks::{Finished, Hooks};
+use crate::metrics::Metrics;
+#[cfg(feature = "serve")]
+use crate::serve::MetricsPort;
 use crate::service::Steadfast;
 use crate::store::{Disk, Memory, Store};
 use crate::upload::{Declaration, Owner, Timestamp};
+use crate::uploads::Uploads;
 use crate::volume::{self, Filesystem, Pace, System, Volume};
 
 /// Longer than a process that shuts down in time keeps its state directory.
@@ -83,7 +87,8 @@ impl SteadfastLayer {
     /// The same from a configuration that was read already.
     ///
     /// # Errors
-    /// Why the state directory or the secret cannot be used, or that Redis is not fit for sessions.
+    /// Why the state directory, the secret or the address of `metrics.listen` cannot be used, or that
+    /// Redis is not fit for sessions.
     pub async fn from_config(mut config: UploadConfig) -> Result<(Self, Driver), Error> {
         let state_dir = open_state_dir(&config).await?;
         warn_of_mount(&config);
@@ -95,6 +100,8 @@ impl SteadfastLayer {
             .ok_or_else(|| Error::new("delivery.path or delivery.method is not valid"))?;
         let (store, blobs) = open_stores(&config, &state_dir)
             .map_err(|error| Error::because("uploads.state_dir cannot be used", error))?;
+        // By now an earlier process over this directory has given its port up as well.
+        let port = metrics_port(&config).await?;
         let clock = Clock::system();
         let began = clock.read().since;
         let store = share(&mut config, &state_dir, &secret_print, began, store).await?;
@@ -114,7 +121,7 @@ impl SteadfastLayer {
             Self {
                 shared: Arc::clone(&shared),
             },
-            Driver::new(shared),
+            Driver::new(shared, port),
         ))
     }
 
@@ -149,10 +156,55 @@ impl SteadfastLayer {
         Health::new(Arc::clone(config), Arc::clone(engine))
     }
 
+    /// The uploads, for the app to look at and to manage.
+    #[must_use]
+    pub fn uploads(&self) -> Uploads {
+        Uploads::new(Arc::clone(&self.shared.engine))
+    }
+
+    /// The numbers for monitoring.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.shared.metrics()
+    }
+
     /// What deduplication has done since the start.
     #[must_use]
     pub fn saved(&self) -> Saved {
         self.shared.saved.clone()
+    }
+}
+
+impl Shared {
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics::new(Arc::clone(&self.engine), self.saved.clone())
+    }
+}
+
+/// Takes the port of `metrics.listen`, where there is one.
+#[cfg(feature = "serve")]
+async fn metrics_port(config: &UploadConfig) -> Result<Option<MetricsPort>, Error> {
+    let Some(address) = &config.metrics.listen else {
+        return Ok(None);
+    };
+    let port = MetricsPort::open(address).await;
+    port.map(Some).map_err(|error| {
+        let what = format!("metrics.listen = \"{address}\" cannot be used");
+        Error::because(what, error)
+    })
+}
+
+/// What a driver serves metrics on where it can.
+#[cfg(not(feature = "serve"))]
+pub(crate) type MetricsPort = std::convert::Infallible;
+
+#[cfg(not(feature = "serve"))]
+async fn metrics_port(config: &UploadConfig) -> Result<Option<MetricsPort>, Error> {
+    match &config.metrics.listen {
+        None => Ok(None),
+        Some(_) => Err(Error::new(
+            "metrics.listen needs the feature \"serve\" of this library",
+        )),
     }
 }
 

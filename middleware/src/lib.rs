@@ -21,11 +21,14 @@ mod dedup;
 mod driver;
 mod engine;
 mod error;
+mod event;
+mod feed;
 mod future;
 mod handoff;
 mod health;
 mod hooks;
 mod layer;
+mod metrics;
 mod network;
 mod protocol;
 #[doc(hidden)]
@@ -37,20 +40,25 @@ pub mod serve;
 mod service;
 mod store;
 pub mod upload;
+mod uploads;
 mod volume;
 
 pub use body::{AppResponse, BoxError, RequestBody, ResponseBody};
 pub use config::UploadConfig;
 pub use dedup::Saved;
 pub use driver::Driver;
+pub use engine::View;
 pub use error::Error;
+pub use event::{Change, Event, Missed, Subscription, What};
 pub use future::ResponseFuture;
 pub use health::{Health, Readiness};
 pub use hooks::Finished;
 pub use layer::SteadfastLayer;
+pub use metrics::Metrics;
 #[cfg(feature = "serve")]
 pub use serve::serve;
 pub use service::Steadfast;
 #[cfg(feature = "conformance")]
 pub use store::conformance;
 pub use upload::{Declaration, Owner};
+pub use uploads::{Cursor, Page, UploadError, Uploads};

@@ -15,8 +15,8 @@ const RANKS: [&[&str]; 6] = [
     &["engine"],
     &["protocol", "auth", "handoff"],
     &[
-        "layer", "service", "future", "body", "driver", "uploads", "serve", "hooks", "health",
-        "lib", "saboteur",
+        "layer", "service", "future", "body", "driver", "uploads", "feed", "metrics", "serve",
+        "hooks", "health", "lib", "saboteur",
     ],
 ];
 

@@ -24,6 +24,7 @@ pub mod multipart;
 pub mod namespace;
 pub mod nginx;
 pub mod process;
+pub mod prometheus;
 pub mod redis;
 pub mod script;
 pub mod server;

@@ -46,7 +46,6 @@ const IDLE: &[&str] = &[
     "workers.numworkers",
     "workers.uploadqueuesize",
     "workers.max_workers",
-    "metrics.listen",
 ];
 
 /// Adds what is refused and what is noticed.

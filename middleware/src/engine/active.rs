@@ -8,7 +8,9 @@ use super::Refusal;
 use super::claim::Claims;
 use super::commit::Commits;
 use super::latch::Latch;
+use super::witness::Witness;
 use crate::blob::{Blob, Blobs};
+use crate::event::Counts;
 use crate::store::{Log, Opened, StoreError};
 use crate::upload::{Durability, Entry, Ranges, Record, Span, UploadKey};
 
@@ -26,6 +28,7 @@ pub(super) struct Active {
     /// Chunks that wait for it.
     pub(super) commits: Commits,
     latch: Arc<Latch>,
+    witness: Witness,
     blob: OnceCell<Arc<dyn Blob>>,
     /// Pieces to read back before a hand-off begins: those an earlier process received, since what
     /// the disk kept of them is to be seen.
@@ -59,7 +62,7 @@ pub(super) struct Inner {
 }
 
 impl Active {
-    pub(super) fn new(key: UploadKey, opened: Opened, latch: Arc<Latch>) -> Self {
+    pub(super) fn new(key: UploadKey, opened: Opened, latch: Arc<Latch>, witness: Witness) -> Self {
         let log = OpenLog {
             flushed: opened.record.revision,
             proven: opened.record.is_proven,
@@ -79,11 +82,17 @@ impl Active {
             log: tokio::sync::Mutex::new(log),
             commits: Commits::default(),
             latch,
+            witness,
             blob: OnceCell::new(),
             inherited,
             broken: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         }
+    }
+
+    /// What is counted of all uploads.
+    pub(super) fn counts(&self) -> &Counts {
+        self.witness.events.counts()
     }
 
     /// What requests share; held for moments, never across an `await`.
@@ -173,8 +182,11 @@ impl Active {
             let broken = !error.is_full() && !matches!(error, StoreError::Unavailable);
             return Err(self.broken_by(&error, broken));
         }
-        if flushes && let Err(error) = self.flush(log, &entries).await {
-            return Err(self.broken_by(&error, true));
+        if flushes {
+            let began = Instant::now();
+            let flushed = self.flush(log, &entries).await;
+            self.counts().flushes.observe(began.elapsed());
+            flushed.map_err(|error| self.broken_by(&error, true))?;
         }
         // A flush that failed elsewhere may have taken these bytes along.
         if flushes && self.latch.is_shut() {
@@ -236,8 +248,10 @@ impl Active {
         let record = &mut self.lock().record;
         for entry in entries {
             // Checked before, and nobody else adds entries meanwhile.
+            let before = record.state;
             let applied = record.apply(entry);
             debug_assert_eq!(applied, Ok(()));
+            self.witness.saw(self.key, before, entry, record);
             if let Entry::Withdrawn { start, len, .. } = *entry {
                 // What comes in its place is not inherited.
                 let inherited = self.inherited.lock();

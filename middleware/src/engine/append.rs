@@ -11,7 +11,7 @@ use super::paced::{Paced, Patience};
 use super::receive::{self, Wanted};
 use super::{Engine, Refusal};
 
-/// A new request waits for the network this much longer than it takes to settle.
+/// A request waits for the network this much longer than it should have to.
 const PAUSE_MARGIN: Duration = Duration::from_secs(1);
 
 impl Engine {
@@ -42,6 +42,7 @@ impl Engine {
                 if !active.is_usable() {
                     return Err(active.refusal());
                 }
+                active.counts().duplicates.add(1);
                 true
             }
             Admitted::Write(claim, span) => {
@@ -83,8 +84,10 @@ impl Engine {
         let patience = Patience {
             stall: self.config.uploads.stall_timeout,
             rate_min: self.config.uploads.min_rate,
+            // For the network none lasts so long.
+            pause: self.config.network.max_pause + PAUSE_MARGIN,
         };
-        Paced::new(source, &self.gate, patience)
+        Paced::new(source, &self.gate, patience, self.events().counts())
     }
 
     /// Opens an upload that has not expired.

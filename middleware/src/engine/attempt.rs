@@ -1,15 +1,17 @@
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::active::Active;
 use super::deliver::{Damage, Deliver, Delivered, Delivery};
 use super::receive::io_refusal;
+use super::redeliver::can_be_redelivered;
 use super::schedule::Job;
 use super::verify::Checked;
 use super::{Engine, Refusal};
 use crate::blob::{Blob, FlushFailed, OnConflict, Publish};
 use crate::config;
+use crate::event::Handoff;
 use crate::upload::{
     Answer, Durability, Entry, Failure, FileName, Record, State, UploadKey, Verdict, retry_delay,
     verdict,
@@ -27,7 +29,11 @@ impl Engine {
         }
         self.seal(active).await?;
         self.note_interruption(active).await?;
-        if !self.is_due(&active.lock().record) {
+        let is_wanted = {
+            let record = &active.lock().record;
+            self.is_due(record) || (job.again && can_be_redelivered(record))
+        };
+        if !is_wanted {
             return Ok(());
         }
         if job.checked.is_none() {
@@ -45,11 +51,17 @@ impl Engine {
         let at = self.clock.now();
         active.append(Entry::HandoffBegun { at }).await?;
         job.failures = 0;
+        if std::mem::take(&mut job.again) {
+            self.count_again(active);
+        }
+        let began = Instant::now();
         let outcome = match self.config.delivery.mode {
             config::Mode::Handler => self.hand_over(active, blob, &job.deliver, sha256).await,
             config::Mode::Store => self.publish(active, sha256).await,
         };
-        job.outcome = Some(self.entry(active, outcome));
+        let entry = self.entry(active, outcome);
+        active.counts().handed_over(result(&entry), began.elapsed());
+        job.outcome = Some(entry);
         self.settle(active, job).await
     }
 
@@ -282,6 +294,19 @@ impl Engine {
                 "nobody can tell what the handler did: it is called again"
             ),
         }
+    }
+}
+
+/// What an outcome is counted as.
+fn result(outcome: &Entry) -> Handoff {
+    match outcome {
+        Entry::HandoffFailed { failure, .. } if failure.is_unknown() => Handoff::Unknown,
+        Entry::HandoffFailed { .. } => Handoff::Undelivered,
+        Entry::HandoffEnded {
+            answer: Some(answer),
+            ..
+        } if answer.status >= 400 => Handoff::Rejected,
+        _ => Handoff::Completed,
     }
 }
 

@@ -20,7 +20,7 @@ impl Engine {
     }
 
     /// The same for an upload of this server's.
-    pub(super) async fn cancel_here(self: &Arc<Self>, key: UploadKey) -> Result<(), Refusal> {
+    pub async fn cancel_here(self: &Arc<Self>, key: UploadKey) -> Result<(), Refusal> {
         let engine = Arc::clone(self);
         // A client that leaves now must not leave half of it undone.
         let task = self

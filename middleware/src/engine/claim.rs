@@ -40,9 +40,13 @@ impl Claims {
         }
     }
 
-    fn enter(&mut self, span: Span) -> (u64, CancellationToken) {
-        for holder in self.overlapping(span).filter(|holder| !holder.committing) {
+    /// Lets a request in; also answers how many older ones it has told to stop.
+    fn enter(&mut self, span: Span) -> (u64, CancellationToken, u64) {
+        let receives = |holder: &&Holder| !holder.committing && !holder.stop.is_cancelled();
+        let mut superseded = 0;
+        for holder in self.overlapping(span).filter(receives) {
             holder.stop.cancel();
+            superseded += 1;
         }
         let (ticket, stop) = (self.next_ticket, CancellationToken::new());
         self.next_ticket += 1;
@@ -52,7 +56,7 @@ impl Claims {
             committing: false,
             stop: stop.clone(),
         });
-        (ticket, stop)
+        (ticket, stop, superseded)
     }
 
     fn leave(&mut self, ticket: u64) {
@@ -167,7 +171,8 @@ async fn try_enter(active: &Arc<Active>, target: Target) -> Result<Option<Entere
     Ok(match plan(&inner, target)? {
         Plan::Duplicate { span, held } => Some(Entered::Held(span, held.crc)),
         Plan::Write { span, adopt: None } => {
-            let (ticket, stop) = inner.claims.enter(span);
+            let (ticket, stop, superseded) = inner.claims.enter(span);
+            active.counts().takeovers.add(superseded);
             let claim = Claim {
                 active: Arc::clone(active),
                 ticket,

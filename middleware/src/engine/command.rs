@@ -67,6 +67,9 @@ pub enum SourceError {
     /// They came too slowly.
     #[error("the request body came too slowly")]
     TooSlow,
+    /// A pause took too long to wait for them.
+    #[error("uploads wait")]
+    Paused,
 }
 
 /// Why a verb did nothing. Causes that are no business of the client's are in the log.
@@ -108,6 +111,8 @@ pub enum Refusal {
     Paused,
     /// Another request for the same bytes did not end in time.
     Busy,
+    /// There are as many streams of events as may be, of this upload or of all.
+    TooManyStreams { of_upload: bool },
     /// The server is shutting down.
     Draining,
     /// The disk failed, and nothing can be promised any more.

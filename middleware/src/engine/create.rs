@@ -4,6 +4,7 @@ use super::command::{Create, Created};
 use super::deliver::Deliver;
 use super::{Engine, Refusal, View};
 use crate::admission::{Allowance, Full, Request};
+use crate::event::What;
 use crate::store::StoreError;
 use crate::upload::{Declaration, Header, Limits, Record, UploadKey};
 
@@ -97,6 +98,7 @@ impl Engine {
         tracing::info!(%key, bytes = create.declaration.total, "upload created");
         let record = Record::new(header);
         self.note(key, &record);
+        self.witness.tell(key, What::Created, &record);
         Ok(View::new(key, &record, &self.deadlines(), self.clock.now()))
     }
 

@@ -6,6 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::active::{Active, Inner};
 use super::claim::wait_until;
 use super::deliver::Deliver;
+use super::redeliver::can_be_redelivered;
 use super::schedule::{Job, Schedule};
 use super::share::UNREACHABLE_DELAY;
 use super::{Engine, Refusal, View};
@@ -98,17 +99,19 @@ impl Engine {
         deliver: &Arc<dyn Deliver>,
     ) -> bool {
         let due = self.is_due(&active.lock().record);
-        due && self.want_hand_off(active.key, deliver)
+        due && self.want_hand_off(active.key, deliver, false)
     }
 
     /// Makes the hand-off of an upload due now, without opening it; whether it was not. Those that
-    /// are due first begin first, as many at once as may be.
+    /// are due first begin first, as many at once as may be. With `again` also one whose handler has
+    /// decided.
     pub(super) fn want_hand_off(
         self: &Arc<Self>,
         key: UploadKey,
         deliver: &Arc<dyn Deliver>,
+        again: bool,
     ) -> bool {
-        let wanted = self.schedule.want(key, deliver);
+        let wanted = self.schedule.want(key, deliver, again);
         self.serve_schedule();
         wanted
     }
@@ -187,7 +190,8 @@ impl Engine {
 
     /// The wait before the next attempt, if there is to be one.
     fn next_attempt(&self, active: &Active, record: &Record, job: &Job) -> Option<Duration> {
-        let settled = !self.is_due(record) && job.outcome.is_none();
+        let wanted = self.is_due(record) || (job.again && can_be_redelivered(record));
+        let settled = !wanted && job.outcome.is_none();
         if active.refusal() == Refusal::NoSession || (settled && active.is_usable()) {
             return None;
         }

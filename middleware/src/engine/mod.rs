@@ -24,11 +24,13 @@ mod deliver;
 mod finish;
 mod known;
 mod latch;
+mod listing;
 mod paced;
 mod prove;
 mod readiness;
 mod receive;
 mod recover;
+mod redeliver;
 mod schedule;
 mod share;
 mod status;
@@ -38,6 +40,8 @@ mod table;
 mod turns;
 mod verify;
 mod view;
+mod watching;
+mod witness;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -48,13 +52,16 @@ use tokio_util::task::TaskTracker;
 
 pub use command::{Append, Appended, Create, Created, Refusal, Source, SourceError};
 pub use deliver::{Damage, Deliver, Delivered, Delivery};
+pub use listing::Place;
 pub use readiness::{Condition, Disk};
+pub use redeliver::Redelivery;
 pub use view::{Gaps, View};
 
 use crate::admission::Budget;
 use crate::blob::Blobs;
 use crate::clock::Clock;
 use crate::config::UploadConfig;
+use crate::event::Events;
 use crate::network::Gate;
 use crate::store::Store;
 use crate::upload::Deadlines;
@@ -71,7 +78,8 @@ pub struct Engine {
     table: table::Table,
     /// Work that goes on when its request has ended.
     tasks: TaskTracker,
-    known: known::Known,
+    known: Arc<known::Known>,
+    witness: witness::Witness,
     scanned: Mutex<Option<recover::Scanned>>,
     /// Uploads that were found to be lost.
     lost: AtomicU64,
@@ -92,7 +100,7 @@ pub struct Engine {
     /// No hand-off is begun: the process was asked to end, or the disk has failed.
     draining: CancellationToken,
     latch: Arc<latch::Latch>,
-    /// Shut while the network changes.
+    /// Shut while the network changes, or an operator wants it.
     gate: Gate,
     space: readiness::Space,
 }
@@ -109,6 +117,7 @@ impl Engine {
         let ending = CancellationToken::new();
         let draining = ending.child_token();
         let latch = Arc::new(latch::Latch::new(draining.clone()));
+        let (events, known) = (Events::default(), Arc::<known::Known>::default());
         let budget = match store.peers().and_then(|_| share::bound(&config)) {
             Some(_) => Budget::watched(),
             None => Budget::default(),
@@ -122,7 +131,8 @@ impl Engine {
             blobs,
             clock,
             budget,
-            known: known::Known::default(),
+            witness: witness::Witness::new(events.clone(), Arc::clone(&known)),
+            known,
             scanned: Mutex::default(),
             lost: AtomicU64::new(0),
             creates: turns::Turns::default(),
@@ -135,15 +145,21 @@ impl Engine {
             ending,
             draining,
             latch,
-            gate: Gate::default(),
+            gate: Gate::new(events),
             space: readiness::Space::default(),
         })
     }
 
-    /// What shuts while the network changes: requests that bring bytes wait then.
+    /// What shuts while the network changes, or by hand: requests that bring bytes wait then.
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// Where it is told what happens.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.witness.events
     }
 
     #[cfg(test)]

@@ -1,11 +1,13 @@
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::command::{Source, SourceError};
+use crate::event::Counts;
 use crate::network::Gate;
 
 /// The rate of a body is looked at when it has been waited for this long.
@@ -18,6 +20,8 @@ pub(super) struct Patience {
     pub(super) stall: Duration,
     /// Bytes a second there have to be at least.
     pub(super) rate_min: u64,
+    /// For the end of a pause.
+    pub(super) pause: Duration,
 }
 
 /// The body of a request, read while the gate is open and not for longer than patience lasts.
@@ -29,9 +33,12 @@ pub(super) struct Paced<'a> {
     gate: &'a Gate,
     patience: Patience,
     /// Waits for the gate, while it is shut.
-    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    pause: Option<Pin<Box<dyn Future<Output = Result<(), Elapsed>> + Send>>>,
     waited: Waited,
     timer: Option<Pin<Box<Sleep>>>,
+    /// All the bytes that have come.
+    received: u64,
+    counts: &'a Counts,
 }
 
 /// For how long the client was waited for.
@@ -47,7 +54,12 @@ struct Waited {
 }
 
 impl<'a> Paced<'a> {
-    pub(super) fn new(source: &'a mut dyn Source, gate: &'a Gate, patience: Patience) -> Self {
+    pub(super) fn new(
+        source: &'a mut dyn Source,
+        gate: &'a Gate,
+        patience: Patience,
+        counts: &'a Counts,
+    ) -> Self {
         Self {
             source,
             gate,
@@ -55,23 +67,26 @@ impl<'a> Paced<'a> {
             pause: None,
             waited: Waited::default(),
             timer: None,
+            received: 0,
+            counts,
         }
     }
 
     /// Waits for the gate. A client that has left is not waited for: what came of it is all there
     /// is.
-    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SourceError>> {
         if self.pause.is_none() && !self.gate.is_open() {
-            self.pause = Some(Box::pin(self.gate.opened()));
+            let opened = timeout(self.patience.pause, self.gate.opened());
+            self.pause = Some(Box::pin(opened));
         }
         let Some(pause) = &mut self.pause else {
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         };
-        if pause.as_mut().poll(cx).is_ready() {
+        if let Poll::Ready(opened) = pause.as_mut().poll(cx) {
             self.pause = None;
-            return Poll::Ready(());
+            return Poll::Ready(opened.map_err(|_| SourceError::Paused));
         }
-        self.source.poll_left(cx)
+        self.source.poll_left(cx).map(Ok)
     }
 
     /// Nothing has come: for how much longer is that borne?
@@ -95,12 +110,15 @@ impl<'a> Paced<'a> {
 
 impl Source for Paced<'_> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceError>>> {
-        if self.poll_pause(cx).is_pending() {
-            return Poll::Pending;
+        if let Err(error) = ready!(self.poll_pause(cx)) {
+            return Poll::Ready(Some(Err(error)));
         }
         match self.source.poll_next(cx) {
             Poll::Ready(next) => {
-                self.waited.end(next.as_ref(), self.gate);
+                let bytes = next.as_ref().and_then(|next| next.as_ref().ok());
+                let len = bytes.map_or(0, |bytes| bytes.len() as u64);
+                self.received += len;
+                self.waited.end(len, self.gate);
                 Poll::Ready(next)
             }
             Poll::Pending => {
@@ -116,20 +134,25 @@ impl Source for Paced<'_> {
     }
 }
 
+impl Drop for Paced<'_> {
+    fn drop(&mut self) {
+        self.counts.received_bytes.add(self.received);
+    }
+}
+
 impl Waited {
     fn start(&mut self, gate: &Gate) {
         self.since
             .get_or_insert_with(|| (Instant::now(), gate.shut_for()));
     }
 
-    /// These bytes have come.
-    fn end(&mut self, bytes: Option<&Result<Bytes, SourceError>>, gate: &Gate) {
+    /// So many bytes have come.
+    fn end(&mut self, len: u64, gate: &Gate) {
         if self.since.is_some() {
             self.before += self.now(gate);
             self.since = None;
         }
-        let bytes = bytes.and_then(|bytes| bytes.as_ref().ok());
-        self.bytes += bytes.map_or(0, |bytes| bytes.len() as u64);
+        self.bytes += len;
     }
 
     /// For how long the next bytes have been waited for, but for pauses.

@@ -13,6 +13,8 @@ use tokio::time::{Instant, timeout};
 use super::Engine;
 use crate::admission;
 use crate::blob::Blobs;
+use crate::network::By;
+use crate::store::Peers;
 
 /// The longest wait for the disk: less than the second that Kubernetes gives a probe by default.
 const PATIENCE: Duration = Duration::from_millis(750);
@@ -29,6 +31,8 @@ pub struct Condition {
     pub disk: Disk,
     /// Whether the process was asked to end.
     pub ending: bool,
+    /// Who has uploads wait.
+    pub paused: Option<By>,
 }
 
 /// How it is with the disk that keeps unfinished uploads.
@@ -117,6 +121,7 @@ impl Engine {
             reachable: self.check_reachable().is_ok(),
             disk,
             ending: self.ending.is_cancelled(),
+            paused: By::ALL.into_iter().rfind(|by| self.gate.is_shut_by(*by)),
         }
     }
 
@@ -126,6 +131,11 @@ impl Engine {
         }
         let keep_free = self.config.uploads.min_free_space;
         self.space.disk(&self.blobs, keep_free).await
+    }
+
+    /// Whether what the servers share can be reached; `None` where there are no others.
+    pub fn reaches_peers(&self) -> Option<bool> {
+        self.store.peers().map(Peers::is_reachable)
     }
 
     /// Whether there are other servers that share their sessions with this one.

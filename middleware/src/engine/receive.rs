@@ -72,6 +72,7 @@ impl From<SourceError> for Refusal {
         match error {
             SourceError::Broken => Self::BodyIncomplete,
             SourceError::TooSlow => Self::TooSlow,
+            SourceError::Paused => Self::Paused,
         }
     }
 }

@@ -144,7 +144,7 @@ impl Engine {
         match self.store.read(key).await {
             Ok(Some(record)) => {
                 let due = self.deadlines().expiry(&record);
-                self.known.discover(key, due, Stage::of(&record));
+                self.known.discover(key, due, &record);
                 self.describe(key, &record);
                 if let Some(peers) = self.store.peers() {
                     self.tell_of(peers, key, &record).await;
@@ -157,7 +157,7 @@ impl Engine {
                 self.budget.release(key);
                 let kept = self.config.uploads.max_resumable_age;
                 let due = self.deadlines().end(changed, kept);
-                self.known.discover(key, due, Stage::Lost);
+                self.known.discover_lost(key, due);
                 self.untell(key).await;
             }
             // Opening it puts it aside and says so.
@@ -175,7 +175,7 @@ impl Engine {
         Ok(None)
     }
 
-    fn describe(&self, key: UploadKey, record: &Record) {
+    pub(super) fn describe(&self, key: UploadKey, record: &Record) {
         // An earlier process may have told of it last when it was not.
         self.budget.note_change(&record.header.owner);
         if record.ended.is_some() {
@@ -202,7 +202,7 @@ impl Engine {
         if let (Some(engine), Some(deliver)) = (self.me.upgrade(), deliver)
             && !self.schedule.knows(key)
         {
-            engine.want_hand_off(key, &deliver);
+            engine.want_hand_off(key, &deliver, false);
         }
         1
     }
@@ -227,7 +227,7 @@ impl Engine {
     pub async fn remove_orphans(&self) -> io::Result<()> {
         let mut steps = Steps::default();
         for key in self.blobs.list().await? {
-            if matches!(self.known.stage(key), None | Some(Stage::Ended)) {
+            if matches!(self.known.stage(key), None | Some(Stage::Ended(_))) {
                 // Nobody opens it meanwhile, and so nobody adds bytes.
                 let _ = self.table.unopened(key, || self.remove_orphan(key)).await;
                 steps.log(0).await;
@@ -239,7 +239,7 @@ impl Engine {
     async fn remove_orphan(&self, key: UploadKey) {
         let wanted = match self.store.read(key).await {
             Ok(None) => false,
-            Ok(Some(record)) => Stage::of(&record) != Stage::Ended,
+            Ok(Some(record)) => !matches!(Stage::of(&record), Stage::Ended(_)),
             // A log that cannot be read is not an absent one.
             Err(_) => true,
         };

@@ -17,6 +17,8 @@ pub(super) struct Job {
     pub(super) failures: u32,
     /// What a look at the bytes led to, so that the next attempt need not look again.
     pub(super) checked: Option<Checked>,
+    /// Whether somebody asked for it although its handler has decided.
+    pub(super) again: bool,
     /// What the handler did, while the log does not take it: asking it again would be worse.
     pub(super) outcome: Option<Entry>,
 }
@@ -50,8 +52,9 @@ impl Schedule {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes an upload due now, unless it is already or is being attempted; whether it did.
-    pub(super) fn want(&self, key: UploadKey, deliver: &Arc<dyn Deliver>) -> bool {
+    /// Makes an upload due now, unless it is already or is being attempted; whether it did. With
+    /// `again` also one whose handler has decided.
+    pub(super) fn want(&self, key: UploadKey, deliver: &Arc<dyn Deliver>, again: bool) -> bool {
         let mut inner = self.lock();
         let job = match inner.turns.get(&key).copied() {
             _ if inner.closed => return false,
@@ -60,13 +63,15 @@ impl Schedule {
             Some(Some(turn)) => inner.waiting.remove(&turn),
             None => None,
         };
-        let job = job.unwrap_or_else(|| Job {
+        let mut job = job.unwrap_or_else(|| Job {
             key,
             deliver: Arc::clone(deliver),
             failures: 0,
             checked: None,
+            again: false,
             outcome: None,
         });
+        job.again |= again;
         inner.wait(job, Instant::now());
         drop(inner);
         self.changed.notify_waiters();

@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering;
 
 use super::active::Active;
 use super::{Engine, Gaps, Refusal, View};
-use crate::upload::{SessionId, State, UploadKey};
+use crate::upload::{SessionId, UploadKey};
 
 /// Most ranges of missing chunks in one answer.
 pub(super) const RANGES_MAX: usize = 1_000;
@@ -21,6 +21,12 @@ impl Engine {
         let all = self.table.all();
         let receives = |active: &&Arc<Active>| !active.lock().claims.is_empty();
         all.iter().filter(receives).count()
+    }
+
+    /// How many uploads of this server's are in which state, and how many are lost; all of them once
+    /// [`Engine::recover`] is done.
+    pub fn states(&self) -> impl Iterator<Item = (&'static str, usize)> + use<> {
+        self.known.counts()
     }
 
     /// Number of uploads that this process found to be lost.
@@ -42,7 +48,7 @@ impl Engine {
     }
 
     /// The same for an upload of this server's.
-    pub(super) async fn status_here(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
+    pub async fn status_here(&self, key: UploadKey) -> Result<(View, Gaps), Refusal> {
         // Opening makes durable what is told here.
         let active = self.active(key).await?;
         let deadlines = self.deadlines();
@@ -52,7 +58,7 @@ impl Engine {
             (view, Gaps::new(record, RANGES_MAX))
         };
         self.let_go(active);
-        seen.0.paused = seen.0.state == State::Receiving && !self.gate.is_open();
+        seen.0.paused = self.is_paused(seen.0.state);
         if seen.0.expires <= deadlines.now {
             Err(Refusal::NoSession)
         } else {

@@ -3,9 +3,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::active::Active;
-use super::known::Stage;
 use super::steps::Steps;
 use super::{Engine, Refusal};
+use crate::event::What;
 use crate::store::StoreError;
 use crate::upload::{Record, Timestamp, UploadKey};
 
@@ -77,7 +77,7 @@ impl Engine {
 
     /// Looks at an upload that nobody has open, and nobody can open meanwhile.
     async fn remove_unopened(&self, key: UploadKey) -> Result<Looked, Refusal> {
-        match self.store.read(key).await {
+        let expired = match self.store.read(key).await {
             Ok(Some(record)) => {
                 if !self.deadlines().has_expired(&record) {
                     self.note(key, &record);
@@ -85,18 +85,23 @@ impl Engine {
                     self.offer(key, &record);
                     return Ok(Looked::Settled);
                 }
+                Some(record)
             }
             Ok(None) => {
                 tracing::info!(%key, "removing what a create that was cut short left");
                 return self.remove(key).await.map(|()| Looked::Settled);
             }
             Err(StoreError::Lost) if !self.lost_has_expired(key) => return Ok(Looked::Settled),
-            Err(StoreError::Lost) => {}
+            Err(StoreError::Lost) => None,
             Err(StoreError::Damaged(_)) => return Ok(Looked::Damaged),
             Err(error) => return Err(self.refusal(key, &error)),
-        }
+        };
         tracing::info!(%key, "upload expired");
-        self.remove(key).await.map(|()| Looked::Settled)
+        self.remove(key).await?;
+        if let Some(record) = expired {
+            self.witness.tell(key, What::Expired, &record);
+        }
+        Ok(Looked::Settled)
     }
 
     async fn remove_opened(&self, active: &Active) -> Result<(), Refusal> {
@@ -111,7 +116,10 @@ impl Engine {
         }
         tracing::info!(key = %active.key, "upload expired");
         // As long as it is held here nobody opens it anew.
-        self.remove(active.key).await
+        self.remove(active.key).await?;
+        let record = &active.lock().record;
+        self.witness.tell(active.key, What::Expired, record);
+        Ok(())
     }
 
     /// Data first, log last: a crash in between leaves an upload that has expired.
@@ -129,7 +137,7 @@ impl Engine {
     /// Notes when an upload expires.
     pub(super) fn note(&self, key: UploadKey, record: &Record) {
         let due = self.deadlines().expiry(record);
-        self.known.note(key, due, Stage::of(record));
+        self.known.note(key, due, record);
     }
 
     /// Notes that an upload is lost: it is not waited for any more.
@@ -137,7 +145,7 @@ impl Engine {
         self.budget.release(key);
         let deadlines = self.deadlines();
         let due = deadlines.end(deadlines.now, deadlines.unfinished);
-        self.known.note(key, due, Stage::Lost);
+        self.known.lose(key, due);
         self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -149,8 +157,6 @@ impl Engine {
 
     /// Leaves an upload alone for a while: the filesystem refused.
     pub(super) fn look_again(&self, key: UploadKey) {
-        let stage = self.known.stage(key).unwrap_or(Stage::Unfinished);
-        let due = self.clock.now().after(RETRY_AFTER);
-        self.known.note(key, due, stage);
+        self.known.put_off(key, self.clock.now().after(RETRY_AFTER));
     }
 }

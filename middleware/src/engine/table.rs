@@ -156,7 +156,8 @@ impl Engine {
     async fn open(&self, key: UploadKey) -> Result<Arc<Active>, Refusal> {
         match self.store.open(key).await {
             Ok(Some(opened)) => {
-                let active = Active::new(key, opened, Arc::clone(&self.latch));
+                let active =
+                    Active::new(key, opened, Arc::clone(&self.latch), self.witness.clone());
                 self.prove(&active).await?;
                 self.tell_opened(&active).await?;
                 Ok(Arc::new(active))

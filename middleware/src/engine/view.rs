@@ -7,11 +7,14 @@ use crate::upload::{
 
 /// How an upload stands at one moment.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct View {
-    /// Its name.
+    /// Its name in logs.
     pub key: UploadKey,
     /// How it began.
     pub header: Arc<Header>,
+    /// The number of its changes so far.
+    pub revision: u64,
     /// Where it stands.
     pub state: State,
     /// Whether all bytes are here and the outcome is still awaited.
@@ -52,6 +55,7 @@ impl View {
         Self {
             key,
             header: Arc::clone(&record.header),
+            revision: record.revision,
             state: record.state,
             finishing: record.is_complete()
                 && matches!(record.state, State::Receiving | State::Finishing),

@@ -8,6 +8,7 @@
 //!    clients stop sending. It opens when nothing has changed for `network.settle` ([`settle`]).
 //! 4. Pauses are paid for: one lasts `network.max_pause` at most, less what earlier ones took and
 //!    the time since has not made up for. When that is used up, changes are ignored for as long.
+//! 5. An operator may shut it as well. It opens when neither wants it shut.
 
 mod events;
 mod gate;
@@ -18,5 +19,5 @@ mod snapshot;
 mod tests;
 mod watch;
 
-pub use gate::Gate;
+pub use gate::{By, Gate};
 pub use watch::{Change, watch};

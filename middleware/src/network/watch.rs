@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::events::Events;
-use super::gate::Gate;
+use super::gate::{By, Gate};
 use super::pattern::Patterns;
 use super::settle::{Settle, Turn};
 use super::snapshot::Snapshot;
@@ -60,9 +60,9 @@ pub async fn watch(config: &config::Network, gate: &Gate, mut tell: impl FnMut(C
 
 fn work(gate: &Gate, turn: Turn) -> Change {
     match turn {
-        Turn::Shuts => gate.shut(),
-        Turn::Opens | Turn::OpensAnyhow => gate.open(),
-    }
+        Turn::Shuts => gate.shut(By::Network),
+        Turn::Opens | Turn::OpensAnyhow => gate.open(By::Network),
+    };
     match turn {
         Turn::Shuts => Change::Paused,
         Turn::Opens => Change::Resumed { anyhow: false },

@@ -71,6 +71,8 @@ codes! {
     BUSY = SERVICE_UNAVAILABLE "busy" "The server is busy.";
     DRAINING = SERVICE_UNAVAILABLE "draining" "The server is shutting down.";
     STORE_UNAVAILABLE = SERVICE_UNAVAILABLE "store_unavailable" "The server cannot keep uploads now.";
+    TOO_MANY_STREAMS = TOO_MANY_REQUESTS "too_many_streams"
+        "There are too many streams of this upload.";
     NO_SPACE = INSUFFICIENT_STORAGE "no_space" "There is not enough space.";
 }
 
@@ -163,6 +165,8 @@ impl Problem {
             }
         }
         let mut reply = super::reply::json(self.code.status, &Value::Object(members));
+        // For whoever counts refusals.
+        reply.extensions_mut().insert(self.code);
         let headers = reply.headers_mut();
         headers.insert(
             CONTENT_TYPE,
@@ -221,6 +225,10 @@ impl From<Refusal> for Problem {
                 Code::TOO_MANY_SESSIONS,
                 "Finish or cancel other uploads, or try again later.",
             ),
+            Refusal::TooManyStreams { of_upload: true } => problem(
+                Code::TOO_MANY_STREAMS,
+                "Close another stream of its events, or ask for the status.",
+            ),
             Refusal::NoSpace => problem(Code::NO_SPACE, "Nothing of this request was kept."),
             Refusal::IdempotencyMismatch => problem(
                 Code::IDEMPOTENCY_MISMATCH,
@@ -251,6 +259,10 @@ fn of_server(refusal: &Refusal) -> Problem {
             Code::BUSY,
             "Another request for these bytes is still running.",
         ),
+        Refusal::TooManyStreams { .. } => problem(
+            Code::BUSY,
+            "The server has as many streams of events as it may; ask for the status.",
+        ),
         Refusal::Unavailable => problem(
             Code::STORE_UNAVAILABLE,
             "The server's disk failed; nothing that was acknowledged is given up.",
@@ -269,7 +281,7 @@ fn of_server(refusal: &Refusal) -> Problem {
         ),
         Refusal::Paused => problem(
             Code::PAUSED,
-            "The network of the server is changing; send this again in a moment.",
+            "Uploads wait, as when the server's network changes; send this again in a moment.",
         ),
         Refusal::Draining => problem(Code::DRAINING, "Try again in a moment."),
         _ => problem(Code::INTERNAL, "The cause is in the server's log."),
@@ -282,7 +294,7 @@ fn seconds_until_retry(refusal: &Refusal) -> Option<u64> {
         Refusal::Finishing | Refusal::Superseded => Some(1),
         Refusal::Busy | Refusal::NoAnswer(_) | Refusal::Paused => Some(2),
         Refusal::Unreachable => Some(jittered()),
-        Refusal::Draining => Some(5),
+        Refusal::Draining | Refusal::TooManyStreams { .. } => Some(5),
         Refusal::Unavailable => Some(30),
         Refusal::TooManySessions | Refusal::NoSpace => Some(60),
         _ => None,

@@ -73,6 +73,7 @@ mod linger;
 mod peer;
 mod phase;
 mod run;
+mod scrape;
 mod server;
 mod signal;
 mod sniff;
@@ -82,6 +83,7 @@ mod watch;
 
 pub use peer::PeerAddr;
 pub use run::serve;
+pub(crate) use scrape::MetricsPort;
 pub use server::{Drained, Limits, Server};
 pub use signal::stop_signal;
 

@@ -31,7 +31,7 @@ pub enum State {
 impl State {
     /// Its name in answers.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Receiving => "receiving",
             Self::Finishing => "finishing",

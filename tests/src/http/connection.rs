@@ -134,7 +134,7 @@ impl Connection {
         }
     }
 
-    fn head(&mut self) -> io::Result<(u16, Headers)> {
+    pub(super) fn head(&mut self) -> io::Result<(u16, Headers)> {
         let end = loop {
             if let Some(at) = find(&self.read, b"\r\n\r\n") {
                 break at;
@@ -178,24 +178,28 @@ impl Connection {
 
     fn chunked_body(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
-        loop {
-            let end = loop {
-                if let Some(at) = find(&self.read, b"\r\n") {
-                    break at;
-                }
-                self.fill()?;
-            };
-            let line: Vec<u8> = self.read.drain(..end + 2).collect();
-            let size = std::str::from_utf8(&line[..end])
-                .ok()
-                .and_then(|text| usize::from_str_radix(text, 16).ok());
-            let size = size.ok_or_else(|| malformed("chunk size"))?;
-            let piece = self.take(size + 2)?;
-            if size == 0 {
-                return Ok(body);
-            }
-            body.extend_from_slice(&piece[..size]);
+        while let Some(piece) = self.http_chunk()? {
+            body.extend_from_slice(&piece);
         }
+        Ok(body)
+    }
+
+    /// The next piece of a chunked body; `None` at its end.
+    pub(super) fn http_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let end = loop {
+            if let Some(at) = find(&self.read, b"\r\n") {
+                break at;
+            }
+            self.fill()?;
+        };
+        let line: Vec<u8> = self.read.drain(..end + 2).collect();
+        let size = std::str::from_utf8(&line[..end])
+            .ok()
+            .and_then(|text| usize::from_str_radix(text, 16).ok());
+        let size = size.ok_or_else(|| malformed("chunk size"))?;
+        let mut piece = self.take(size + 2)?;
+        piece.truncate(size);
+        Ok((size > 0).then_some(piece))
     }
 
     fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {

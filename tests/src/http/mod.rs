@@ -5,12 +5,14 @@
 //! wrong length.
 
 mod connection;
+mod events;
 mod request;
 mod response;
 
 use std::time::{Duration, Instant};
 
 pub use connection::{Connection, READ_LIMIT};
+pub use events::{Events, SentEvent};
 pub use request::{Body, Request};
 pub use response::Response;
 

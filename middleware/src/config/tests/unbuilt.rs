@@ -88,10 +88,6 @@ fn the_rest_has_no_effect_and_says_so() {
             "dialects.rufh: true has no effect yet",
         ),
         (
-            "[metrics]\nlisten = \"127.0.0.1:1\"",
-            "metrics.listen: \"127.0.0.1:1\" has no effect yet",
-        ),
-        (
             "[server]\ntrusted_proxies = [\"::1\"]",
             "server.trusted_proxies: [\"::1\"] has no effect yet",
         ),
@@ -121,7 +117,7 @@ fn what_is_built_or_turned_off_needs_no_notice() {
         "[server]\nnetworkevents = false\nenable_dynamic_workers = false\nname = \"a\"",
         "[deduplication]\ndirectory = \"d\"\nmaxsize = \"1MB\"\nmethod = \"hardlink\"\ntimes = \"newest\"\n",
         "[delivery]\non_unknown = \"hold\"\nform = \"raw\"\nmode = \"store\"\n",
-        "[metrics]\n[workers]\nnumworkers = 4",
+        "[metrics]\nlisten = \"127.0.0.1:1\"\n[workers]\nnumworkers = 4",
         "[network]\nsettle = \"1s\"\nwatch = [\"eth*\"]",
         "[uploads]\nstall_timeout = \"1s\"\nmin_rate = \"2KB\"",
     ];

@@ -32,3 +32,4 @@ mod source;
 mod status;
 mod store_mode;
 mod takeover;
+mod telling;

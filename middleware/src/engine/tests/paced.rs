@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::rig::{CHUNK, KINDS, Kind, Rig, content};
 use crate::engine::Refusal;
+use crate::network::By;
 use crate::upload::State;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ async fn in_a_pause_nothing_is_read() {
         client.send(&whole[..4]);
         client.gave(1).await;
         assert!(!rig.view(&id).await.unwrap().paused);
-        rig.engine.gate().shut();
+        rig.engine.gate().shut(By::Network);
         assert_eq!(rig.engine.receiving(), 1);
         assert!(rig.view(&id).await.unwrap().paused);
         // One piece may be on its way already.
@@ -31,7 +32,7 @@ async fn in_a_pause_nothing_is_read() {
         }
         sleep(A_WHILE).await;
         assert!(client.taken() <= 2, "{kind:?}: {}", client.taken());
-        rig.engine.gate().open();
+        rig.engine.gate().open(By::Network);
         drop(client);
         assert!(!request.await.unwrap().unwrap().duplicate);
         assert_eq!(rig.handler.calls()[0].bytes, whole);
@@ -42,13 +43,13 @@ async fn in_a_pause_nothing_is_read() {
 async fn a_new_request_waits_for_as_long_as_the_network_takes_to_settle() {
     let rig = Rig::new(Kind::Memory);
     let id = rig.upload(CHUNK).await;
-    rig.engine.gate().shut();
+    rig.engine.gate().shut(By::Network);
     let begun = Instant::now();
     assert_eq!(rig.send_only(&id).await.unwrap_err(), Refusal::Paused);
     assert_eq!(begun.elapsed(), 3 * SECOND, "settle, and one more");
     let request = rig.whole_request(&id, 0, &content(CHUNK));
     sleep(2 * SECOND).await;
-    rig.engine.gate().open();
+    rig.engine.gate().open(By::Network);
     assert!(!request.await.unwrap().unwrap().duplicate);
 }
 
@@ -59,9 +60,9 @@ async fn a_request_that_was_refused_in_a_pause_has_taken_nothing_from_others() {
     let (mut client, request) = rig.request(&id, 0);
     client.send(b"xxxx");
     client.gave(1).await;
-    rig.engine.gate().shut();
+    rig.engine.gate().shut(By::Network);
     assert_eq!(rig.send_only(&id).await.unwrap_err(), Refusal::Paused);
-    rig.engine.gate().open();
+    rig.engine.gate().open(By::Network);
     assert!(!request.is_finished());
     client.send(b"xxxxxx");
     drop(client);
@@ -76,11 +77,11 @@ async fn after_a_pause_a_newer_request_takes_over_at_once() {
     let (mut client, hanging) = rig.request(&id, 0);
     client.send(b"xxxx");
     client.gave(1).await;
-    rig.engine.gate().shut();
+    rig.engine.gate().shut(By::Network);
     let newer = rig.whole_request(&id, 0, &content(CHUNK));
     sleep(SECOND).await;
     let opened = Instant::now();
-    rig.engine.gate().open();
+    rig.engine.gate().open(By::Network);
     assert!(!newer.await.unwrap().unwrap().duplicate);
     assert_eq!(hanging.await.unwrap().unwrap_err(), Refusal::Superseded);
     assert!(opened.elapsed() < Duration::from_millis(100));
@@ -93,7 +94,7 @@ async fn a_server_that_ends_has_no_pauses() {
     let (mut client, request) = rig.request(&id, 0);
     client.send(&content(CHUNK)[..4]);
     client.gave(1).await;
-    rig.engine.gate().shut();
+    rig.engine.gate().shut(By::Network);
     client.send(&content(CHUNK)[4..]);
     sleep(A_WHILE).await;
     assert!(!request.is_finished());
@@ -161,9 +162,9 @@ async fn pauses_are_not_counted() {
     client.gave(1).await;
     for _ in 0..4 {
         sleep(7 * SECOND).await;
-        rig.engine.gate().shut();
+        rig.engine.gate().shut(By::Network);
         sleep(14 * SECOND).await;
-        rig.engine.gate().open();
+        rig.engine.gate().open(By::Network);
     }
     assert!(!request.is_finished(), "28 s of silence");
     client.send(&content(CHUNK)[4..]);

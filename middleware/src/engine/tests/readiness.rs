@@ -17,6 +17,7 @@ const WELL: Condition = Condition {
     reachable: true,
     disk: Disk::Ready,
     ending: false,
+    paused: None,
 };
 
 #[tokio::test]

@@ -313,7 +313,7 @@ async fn what_is_held_is_asked_for_by_nobody() {
                 next.send_only(&id).await.unwrap().view.state,
                 State::Unknown
             );
-            next.engine.want_hand_off(id.key(), &next.deliver());
+            next.engine.want_hand_off(id.key(), &next.deliver(), false);
             next.settled(&id).await;
             tokio::time::sleep(HOUR).await;
             assert_eq!(next.state(&id).await, State::Unknown, "{kind:?}");

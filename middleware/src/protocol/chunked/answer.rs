@@ -58,7 +58,7 @@ pub fn appended(appended: &Appended, number: u64, on_unknown: OnUnknown) -> Repl
         "chunk": number,
         "uploaded_bytes": view.uploaded,
         "total_size": view.header.declaration.total,
-        "progress": progress(view),
+        "progress": progress(view.uploaded, view.header.declaration.total),
         "completed": false,
         "chunk_size": view.chunk_size,
         "duplicate": appended.duplicate,
@@ -78,13 +78,18 @@ pub fn appended(appended: &Appended, number: u64, on_unknown: OnUnknown) -> Repl
 /// The answer to a status request.
 #[must_use]
 pub fn status(id: &SessionId, view: &View, gaps: &Gaps, on_unknown: OnUnknown) -> Reply {
+    reply::json(StatusCode::OK, &standing(id, view, gaps, on_unknown))
+}
+
+/// How an upload stands.
+pub(super) fn standing(id: &SessionId, view: &View, gaps: &Gaps, on_unknown: OnUnknown) -> Value {
     let declaration = &view.header.declaration;
     let mut members = object(json!({
         "session_id": id.expose(),
         "filename": declaration.name.as_str(),
         "total_size": declaration.total,
         "uploaded_bytes": view.uploaded,
-        "progress": progress(view),
+        "progress": progress(view.uploaded, view.header.declaration.total),
         "completed": false,
         "chunks": gaps.chunks_held,
         "chunk_size": view.chunk_size,
@@ -106,7 +111,7 @@ pub fn status(id: &SessionId, view: &View, gaps: &Gaps, on_unknown: OnUnknown) -
     {
         members.insert("handler".to_owned(), handler(answer));
     }
-    reply::json(StatusCode::OK, &Value::Object(members))
+    Value::Object(members)
 }
 
 /// The answer to a cancel request.
@@ -118,8 +123,14 @@ pub fn cancelled() -> Reply {
 /// The state a client is told: under `on_unknown = "retry"` nobody waits for a decision.
 fn state(view: &View, on_unknown: OnUnknown) -> State {
     match view.state {
-        State::Unknown if on_unknown == OnUnknown::Retry => State::Undelivered,
         _ if view.finishing => State::Finishing,
+        state => told(state, on_unknown),
+    }
+}
+
+pub(super) fn told(state: State, on_unknown: OnUnknown) -> State {
+    match state {
+        State::Unknown if on_unknown == OnUnknown::Retry => State::Undelivered,
         state => state,
     }
 }
@@ -260,10 +271,10 @@ fn marked(mut reply: Reply, state: State) -> Reply {
 
 /// The received part of the file, 0..1; an empty file is whole.
 #[expect(clippy::cast_precision_loss, reason = "a fraction for people")]
-fn progress(view: &View) -> f64 {
-    match view.header.declaration.total {
+pub(super) fn progress(uploaded: u64, total: u64) -> f64 {
+    match total {
         0 => 1.0,
-        total => view.uploaded as f64 / total as f64,
+        total => uploaded as f64 / total as f64,
     }
 }
 

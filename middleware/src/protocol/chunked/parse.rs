@@ -20,6 +20,8 @@ pub enum Command {
     Append(Append),
     /// How an upload stands.
     Status(SessionId),
+    /// The same as it changes.
+    Events(SessionId),
     /// To give an upload up.
     Cancel(SessionId),
 }
@@ -49,6 +51,7 @@ pub fn parse(config: &UploadConfig, route: Route, parts: &Parts) -> Result<Comma
     let headers = Headers(&parts.headers);
     match route {
         Route::Status => Ok(Command::Status(status_id(headers, parts.uri.query())?)),
+        Route::Events => Ok(Command::Events(status_id(headers, parts.uri.query())?)),
         Route::Uploads if parts.method == Method::DELETE => Ok(Command::Cancel(session_id(
             headers.required(SESSION)?.as_bytes(),
         )?)),

@@ -11,6 +11,8 @@ pub enum Route {
     Uploads,
     /// Status.
     Status,
+    /// The same as it changes.
+    Events,
 }
 
 /// The route of a path as received, if this dialect is on and it is one of ours.
@@ -22,6 +24,7 @@ pub fn route(config: &UploadConfig, path: &str) -> Option<Route> {
     match path {
         "/upload/chunked" => Some(Route::Uploads),
         "/upload/status" => Some(Route::Status),
+        "/upload/events" => Some(Route::Events),
         // The paths on which the HMAC File Server answers.
         "/chunked-upload" if config.dialects.aliases => Some(Route::Uploads),
         "/upload-status" if config.dialects.aliases => Some(Route::Status),
@@ -35,14 +38,14 @@ impl Route {
     pub fn allows(self, method: &Method) -> bool {
         match self {
             Self::Uploads => [Method::POST, Method::PUT, Method::DELETE].contains(method),
-            Self::Status => [Method::GET, Method::HEAD].contains(method),
+            Self::Status | Self::Events => [Method::GET, Method::HEAD].contains(method),
         }
     }
 
     fn allow(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Uploads => "POST, PUT, DELETE, OPTIONS",
-            Self::Status => "GET, HEAD, OPTIONS",
+            Self::Status | Self::Events => "GET, HEAD, OPTIONS",
         })
     }
 }
