@@ -195,3 +195,159 @@ impl FeedBody {
         Poll::Ready(bytes)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response, StatusCode};
+    use http_body_util::{BodyExt as _, Full};
+    use tower::ServiceExt as _;
+    use tower_layer::Layer as _;
+
+    use super::*;
+    use crate::upload::UploadKey;
+    use crate::{RequestBody, ResponseBody, SteadfastLayer, UploadConfig};
+
+    type Answer = Response<ResponseBody<Full<Bytes>>>;
+
+    struct Rig {
+        layer: SteadfastLayer,
+        id: String,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Rig {
+        /// A layer with an upload of a hundred bytes.
+        async fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let mut config = UploadConfig::default();
+            config.security.enabled = false;
+            config.uploads.resumable_uploads_enabled = false;
+            config.uploads.min_free_space = 0;
+            config.uploads.state_dir = dir.path().join("state");
+            let (layer, _) = SteadfastLayer::from_config(config).await.unwrap();
+            let mut rig = Self {
+                layer,
+                id: String::new(),
+                _dir: dir,
+            };
+            let create = Request::post("/upload/chunked").header("x-filename", "a");
+            let answer = rig.ask(create.header("x-total-size", "100")).await;
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            body["session_id"].as_str().unwrap().clone_into(&mut rig.id);
+            rig
+        }
+
+        async fn ask(&self, request: http::request::Builder) -> Answer {
+            let app = |_: Request<RequestBody<Full<Bytes>>>| async {
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            };
+            let request = request.body(Full::default()).unwrap();
+            let service = self.layer.layer(tower::service_fn(app));
+            service.oneshot(request).await.unwrap()
+        }
+
+        async fn open(&self) -> Answer {
+            let target = format!("/upload/events?session_id={}", self.id);
+            self.ask(Request::get(target)).await
+        }
+
+        fn key(&self) -> UploadKey {
+            SessionId::parse(&self.id).unwrap().key()
+        }
+
+        fn tell_progress(&self, revision: u64) {
+            let at = (State::Receiving, revision);
+            let change = Change::new(self.key(), What::Progress, at, (revision, 100));
+            let events = self.layer.shared.engine.events();
+            events.tell(Event::Upload(change));
+        }
+    }
+
+    /// The first line of the next frame, and the time until it came.
+    async fn frame(stream: &mut Answer) -> (String, Duration) {
+        let asked = Instant::now();
+        let frame = stream.body_mut().frame().await.unwrap().unwrap();
+        let text = String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
+        let lines: Vec<_> = text.lines().take(2).collect();
+        (lines.join(" ").trim_end().to_owned(), asked.elapsed())
+    }
+
+    fn at_once(line: &str) -> (String, Duration) {
+        (line.to_owned(), Duration::ZERO)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_hears_a_heartbeat() {
+        let rig = Rig::new().await;
+        let mut stream = rig.open().await;
+        assert_eq!(frame(&mut stream).await, at_once("event: snapshot id: 1"));
+        for _ in 0..3 {
+            let (line, waited) = frame(&mut stream).await;
+            assert_eq!((&*line, waited.as_secs()), (":", 15));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_is_held_back_and_the_latest_is_told() {
+        let rig = Rig::new().await;
+        let mut stream = rig.open().await;
+        frame(&mut stream).await;
+        rig.tell_progress(2);
+        assert_eq!(frame(&mut stream).await, at_once("event: progress id: 2"));
+        for revision in 3..20 {
+            rig.tell_progress(revision);
+        }
+        let (line, waited) = frame(&mut stream).await;
+        assert_eq!(line, "event: progress id: 19");
+        assert!((250..=251).contains(&waited.as_millis()), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_missed_events_gets_the_status_again() {
+        let rig = Rig::new().await;
+        let mut stream = rig.open().await;
+        frame(&mut stream).await;
+        for revision in 2..200 {
+            rig.tell_progress(revision);
+        }
+        assert_eq!(frame(&mut stream).await, at_once("event: snapshot id: 1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_server_and_leaves_nothing_behind() {
+        let rig = Rig::new().await;
+        let engine = &rig.layer.shared.engine;
+        let mut stream = rig.open().await;
+        drop(rig.open().await);
+        assert_eq!(engine.events().watchers(), 1, "who leaves is gone at once");
+        frame(&mut stream).await;
+        engine.drain().await;
+        assert!(stream.body_mut().frame().await.is_none());
+        assert_eq!(engine.events().watchers(), 0);
+        assert_eq!(rig.open().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_all_places_are_taken_it_says_so() {
+        let rig = Rig::new().await;
+        let events = rig.layer.shared.engine.events();
+        let key = |nth: u8| SessionId::new([nth; 32], None).key();
+        let _places: Vec<_> = (0..1_000_u32)
+            .map(|nth| events.watch(key((nth / 4) as u8)).unwrap())
+            .collect();
+        let refused = rig.open().await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(refused.headers().contains_key("retry-after"));
+        assert_eq!(events.counts().refusals()["busy"], 1);
+    }
+
+    #[test]
+    fn bodies_can_be_shared_between_threads() {
+        fn is_shareable<T: Send + Sync>() {}
+        is_shareable::<ResponseBody<Full<Bytes>>>();
+    }
+}

@@ -130,9 +130,12 @@ where
         Ours::Chunked(route) => chunked(&shared, route, &parts, &mut source, deliver).await,
         Ours::Refused(problem) => Err(problem.into_reply()),
     };
-    let mut answer = match outcome {
+    match outcome {
         Ok(answer) => answer,
-        Err(refusal) => {
+        Err(mut refusal) => {
+            if let Some(code) = refusal.extensions_mut().remove::<Code>() {
+                shared.engine.events().counts().refused(code.name);
+            }
             // A client that waits for `100 Continue` and has not got it sends no body.
             if source.is_used() || !expects_continue(&parts.headers) {
                 let bytes_max = discard_limit(shared.config.uploads.chunk_size);
@@ -140,11 +143,7 @@ where
             }
             whole(refusal)
         }
-    };
-    if let Some(code) = answer.extensions_mut().remove::<Code>() {
-        shared.engine.events().counts().refused(code.name);
     }
-    answer
 }
 
 fn whole(reply: Reply) -> Answer {

@@ -27,8 +27,7 @@ impl Managed {
             layer
         });
         let uploads = slot.get().expect("the layer was made").clone();
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.build().expect("a runtime");
+        let runtime = Runtime::new().expect("a runtime");
         Self {
             app,
             uploads,

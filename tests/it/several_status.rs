@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use steadfast_tests::app::App;
 use steadfast_tests::config::CHUNK;
 use steadfast_tests::data;
-use steadfast_tests::http::Request;
+use steadfast_tests::http::{Events, Request};
 use steadfast_tests::script::{Answer, Gate, Reply, Script};
 use steadfast_tests::server::Server;
 use steadfast_tests::upload::{Client, Session};
@@ -376,4 +376,24 @@ fn spoil_logs(server: &Server) {
             std::fs::write(&log, bytes).expect("the log is written");
         }
     }
+}
+
+#[test]
+fn only_the_server_that_keeps_an_upload_has_its_events() {
+    let test = "only_the_server_that_keeps_an_upload_has_its_events";
+    let Some(fleet) = Fleet::start(test, 2, "") else {
+        return;
+    };
+    let session = fleet.client(0).create("events.bin", CHUNK);
+    let _ = fleet.status(&session);
+    let request = Request::new("GET", &format!("/upload/events?session_id={}", session.id));
+    let elsewhere = request.send(fleet.client(1).addr());
+    let elsewhere = elsewhere.refused(421, "wrong_server");
+    let own = fleet.client(0).addr();
+    assert_eq!(
+        elsewhere.text("x-upload-server"),
+        Some(format!("http://{own}"))
+    );
+    let mut events = Events::open(own, &session.id);
+    assert_eq!(events.next_event().unwrap().name, "snapshot");
 }
