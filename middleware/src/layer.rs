@@ -54,7 +54,7 @@ const LOCK_GRACE: Duration = Duration::from_secs(5);
 /// the upload handler.
 #[derive(Clone)]
 pub struct SteadfastLayer {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What every service made by one layer shares.

@@ -11,7 +11,8 @@ const PAGE_MAX: usize = 1_000;
 /// The uploads of a layer, for the app: from [`SteadfastLayer::uploads`](crate::SteadfastLayer::uploads).
 ///
 /// Uploads go by their key, which is what logs and events call them; the session id belongs to the
-/// client. With sessions in Redis these are the uploads of this server.
+/// client. With sessions in Redis these are the uploads of this server. It is to be used on the
+/// runtime that the app runs on, which also does what is begun here.
 ///
 /// ```
 /// use steadfast::{Event, SteadfastLayer, UploadConfig};
