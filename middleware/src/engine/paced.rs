@@ -33,13 +33,15 @@ pub(super) struct Paced<'a> {
     gate: &'a Gate,
     patience: Patience,
     /// Waits for the gate, while it is shut.
-    pause: Option<Pin<Box<dyn Future<Output = Result<(), Elapsed>> + Send>>>,
+    pause: Option<Pause>,
     waited: Waited,
     timer: Option<Pin<Box<Sleep>>>,
     /// All the bytes that have come.
     received: u64,
     counts: &'a Counts,
 }
+
+type Pause = Pin<Box<dyn Future<Output = Result<(), Elapsed>> + Send>>;
 
 /// For how long the client was waited for.
 #[derive(Debug, Default)]

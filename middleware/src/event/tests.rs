@@ -1,5 +1,7 @@
 //! Events reach who listens, in order, and nobody waits for who does not.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use super::counts::Histogram;
