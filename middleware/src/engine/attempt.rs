@@ -286,7 +286,7 @@ impl Engine {
                 tracing::error!(
                     %key, ?failure,
                     "nobody can tell what the handler did: the upload is held, and the handler not \
-                     called again, until it expires or is cancelled"
+                     called again, until it expires, is cancelled or redelivered"
                 );
             }
             failure => tracing::error!(
