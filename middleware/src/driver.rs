@@ -18,7 +18,7 @@ use crate::future::Handler;
 #[cfg(not(feature = "serve"))]
 use crate::layer::MetricsPort;
 use crate::layer::Shared;
-use crate::network::{self, By, Change};
+use crate::network::{self, Change, Turn};
 #[cfg(feature = "serve")]
 use crate::serve::MetricsPort;
 
@@ -31,8 +31,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// The background work of a layer, as one future with an owner: spawn [`Driver::run`].
 ///
-/// Without it uploads work, but what expires stays, and what a restart interrupted waits for its
-/// client. With sessions in Redis nothing works without it: it is also what keeps this server known
+/// Without it uploads work, but what expires stays, what a restart interrupted waits for its client,
+/// and nobody watches the network. With sessions in Redis nothing works without it: it is also what keeps this server known
 /// to the others.
 pub struct Driver {
     shared: Arc<Shared>,
@@ -221,12 +221,12 @@ async fn attend_network(shared: &Shared) {
     }
     let tell = |change| match change {
         Change::Detected(what) => tracing::info!(%what, "Network change detected"),
-        Change::Paused => {
+        Change::Turned(Turn::Shuts) => {
             tracing::info!("Pausing all active uploads due to network change");
             tracing::info!("Network resilience: {} uploads active", engine.receiving());
         }
-        Change::Resumed { anyhow } => {
-            if anyhow {
+        Change::Turned(turn) => {
+            if turn == Turn::OpensAnyhow {
                 tracing::warn!(
                     "the network does not settle: uploads go on, and changes are ignored for {}",
                     humantime::format_duration(config.network.max_pause)

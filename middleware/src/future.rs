@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -136,8 +136,10 @@ where
             if let Some(code) = refusal.extensions_mut().remove::<Code>() {
                 shared.engine.events().counts().refused(code.name);
             }
-            // A client that waits for `100 Continue` and has not got it sends no body.
-            if source.is_used() || !expects_continue(&parts.headers) {
+            // A client that waits for `100 Continue` and has not got it sends no body; one that was too
+            // slow was waited for long enough.
+            let is_slow = refusal.status() == StatusCode::REQUEST_TIMEOUT;
+            if !is_slow && (source.is_used() || !expects_continue(&parts.headers)) {
                 let bytes_max = discard_limit(shared.config.uploads.chunk_size);
                 let _ = tokio::time::timeout(DISCARD_FOR, source.discard(bytes_max)).await;
             }
@@ -175,9 +177,7 @@ where
     let command = chunked::parse(&shared.config, route, parts).map_err(Problem::into_reply)?;
     let reply = match command {
         Command::Create(upload) => {
-            if !source.is_empty() && source.has_bytes().await {
-                return Err(chunked::unexpected_body().into_reply());
-            }
+            check_no_body(shared, source).await?;
             create(shared, parts, upload, signer, deliver).await
         }
         Command::Append(append) => append_chunk(shared, &append, source, deliver).await,
@@ -191,6 +191,22 @@ where
         }
     };
     reply.map(whole)
+}
+
+/// Refuses a body of a request that has none.
+async fn check_no_body<B>(shared: &Shared, source: &mut BodySource<'_, B>) -> Result<(), Reply>
+where
+    B: Body<Data = Bytes> + Send,
+{
+    if source.is_empty() {
+        return Ok(());
+    }
+    let within = shared.config.uploads.stall_timeout;
+    match tokio::time::timeout(within, source.has_bytes()).await {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(chunked::unexpected_body().into_reply()),
+        Err(_) => Err(Problem::from(Refusal::TooSlow).into_reply()),
+    }
 }
 
 async fn create(

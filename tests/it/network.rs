@@ -1,5 +1,6 @@
 //! The network of the server changes.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use steadfast_tests::config::{CHUNK, Config};
@@ -42,6 +43,14 @@ fn until_said(server: &Server, said: &str, times: usize) {
     wait::until(said, SOON, || count(server, said) >= times);
 }
 
+/// Bytes that unfinished uploads take on disk.
+fn held(server: &Server) -> u64 {
+    let files = std::fs::read_dir(server.state_dir()).unwrap().flatten();
+    let data = files.filter(|file| file.path().extension().is_some_and(|is| is == "data"));
+    data.map(|file| file.metadata().unwrap().blocks() * 512)
+        .sum()
+}
+
 /// A chunk of which half is sent.
 fn half_sent(server: &Server, session: &Session, file: &[u8], chunk: usize) -> Connection {
     let client = server.client();
@@ -57,7 +66,7 @@ fn half_sent(server: &Server, session: &Session, file: &[u8], chunk: usize) -> C
 #[test]
 fn a_change_pauses_uploads_until_it_is_quiet() {
     in_a_network("a_change_pauses_uploads_until_it_is_quiet", |network| {
-        let server = server("1s");
+        let server = server("2s");
         let file = data::random(1, 3 * CHUNK);
         let session = server.client().create("moving.bin", file.len());
         let mut begun = half_sent(&server, &session, &file, 0);
@@ -78,13 +87,12 @@ fn a_change_pauses_uploads_until_it_is_quiet() {
             let changed = Instant::now();
             network.ip(change);
             until_said(&server, PAUSED, nth + 1);
-            assert!(changed.elapsed() < Duration::from_millis(500), "{change}");
-            assert!(server.logs().contains(said), "{change}: {}", server.logs());
+            assert!(changed.elapsed() < Duration::from_secs(1), "{change}");
+            until_said(&server, said, 1);
             assert_eq!(server.client().status(&session)["paused"], true);
             until_said(&server, RESUMED, nth + 1);
             let paused = changed.elapsed();
-            assert!(paused >= Duration::from_secs(1), "{change}: {paused:?}");
-            assert!(paused < Duration::from_secs(2), "{change}: {paused:?}");
+            assert!(paused >= Duration::from_secs(2), "{change}: {paused:?}");
             assert_eq!(server.client().status(&session)["paused"], false);
         }
         let bytes = session.chunk(&file, 0);
@@ -94,7 +102,7 @@ fn a_change_pauses_uploads_until_it_is_quiet() {
         network.plug("lte0", true);
         until_said(&server, PAUSED, 6);
         let _ = server.client().put_chunk(&session, &file, 1).status_is(200);
-        assert_eq!(count(&server, RESUMED), 6);
+        until_said(&server, RESUMED, 6);
         let last = server.client().put_chunk(&session, &file, 2).status_is(200);
         assert_eq!(last.json()["completed"], true);
     });
@@ -114,9 +122,13 @@ fn interfaces_that_do_not_count_pause_nothing() {
         network.ip("link add plain0 type veth peer name veth-plain0");
         // What was told before this was not told at all.
         network.ip("link set wifi0 down");
-        until_said(&server, DETECTED, 1);
-        assert_eq!(count(&server, PAUSED), 1, "{}", server.logs());
-        assert!(server.logs().contains("wifi0 does not run"));
+        until_said(&server, PAUSED, 1);
+        let logs = server.logs();
+        for name in ["docker7", "veth7", "br-7", "tap7", "plain0"] {
+            assert!(!logs.contains(name), "{name}: {logs}");
+        }
+        assert_eq!(count(&server, DETECTED), 1, "{logs}");
+        assert!(logs.contains("wifi0 does not run"), "{logs}");
     });
 }
 
@@ -170,24 +182,26 @@ fn a_client_that_leaves_in_a_pause_is_not_waited_for() {
         "a_client_that_leaves_in_a_pause_is_not_waited_for",
         |network| {
             let server = server("10s");
-            let file = data::random(3, 2 * CHUNK);
+            let file = data::random(3, 9 * CHUNK);
             let session = server.client().create("leaving.bin", file.len());
-            let _ = server.client().put_chunk(&session, &file, 0).status_is(200);
-            let before = server.open_files();
-            let connections: Vec<_> = (0..8)
-                .map(|_| half_sent(&server, &session, &file, 1))
-                .collect();
-            wait::until("they are there", SOON, || server.open_files() >= before + 8);
+            let _ = server.client().put_chunk(&session, &file, 8).status_is(200);
+            let (before, size) = (server.open_files(), held(&server));
+            let reading = (0..4).map(|chunk| half_sent(&server, &session, &file, chunk));
+            let reading: Vec<_> = reading.collect();
+            // Which of them is being read is seen by what the file holds.
+            wait::until("they are read", SOON, || {
+                held(&server) >= size + 2 * CHUNK as u64
+            });
             network.ip("link set wifi0 down");
             until_said(&server, PAUSED, 1);
-            drop(connections);
+            let waiting = (4..8).map(|chunk| half_sent(&server, &session, &file, chunk));
+            let waiting: Vec<_> = waiting.collect();
+            wait::until("they are there", SOON, || server.open_files() >= before + 8);
+            drop((reading, waiting));
             let left = Instant::now();
-            wait::until("they are gone", SOON, || server.open_files() <= before + 1);
-            assert!(
-                left.elapsed() < Duration::from_secs(1),
-                "{:?}",
-                left.elapsed()
-            );
+            wait::until("they are gone", SOON, || server.open_files() <= before);
+            let took = left.elapsed();
+            assert!(took < Duration::from_secs(2), "{took:?}");
             assert_eq!(count(&server, RESUMED), 0, "in the pause");
         },
     );
@@ -207,6 +221,7 @@ fn a_server_that_is_to_end_waits_for_no_network() {
         let asked = Instant::now();
         // All bytes are safe; they are handed over after the next start.
         let _ = connection.response("PUT").unwrap().status_is(202);
+        drop(connection);
         let _ = server.terminate();
         assert!(
             asked.elapsed() < Duration::from_secs(3),

@@ -16,11 +16,15 @@ impl Namespace {
     /// # Errors
     /// The sentence.
     pub fn usable() -> Result<(), String> {
-        if !rustix::process::geteuid().is_root() {
+        let tried = std::thread::spawn(|| unshare(CloneFlags::CLONE_NEWNET)).join();
+        if !matches!(tried, Ok(Ok(()))) {
             return Err("a network namespace needs root".to_owned());
         }
-        let ip = Command::new("ip").arg("-V").output();
-        ip.map(drop).map_err(|error| format!("ip: {error}"))
+        match Command::new("ip").arg("-V").output() {
+            Ok(said) if said.status.success() => Ok(()),
+            Ok(_) => Err("ip does not run".to_owned()),
+            Err(error) => Err(format!("ip: {error}")),
+        }
     }
 
     /// Does `work` on a thread in a new namespace.

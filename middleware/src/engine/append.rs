@@ -1,3 +1,4 @@
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::deliver::Deliver;
 use super::paced::{Paced, Patience};
 use super::receive::{self, Wanted};
 use super::{Engine, Refusal};
+use crate::upload::Span;
 
 /// A request waits for the network this much longer than it should have to.
 const PAUSE_MARGIN: Duration = Duration::from_secs(1);
@@ -26,18 +28,18 @@ impl Engine {
         deliver: Arc<dyn Deliver>,
     ) -> Result<Appended, Refusal> {
         self.check_reachable()?;
-        self.pass_gate().await?;
         let active = match self.live(append.id.key()).await {
             Err(Refusal::NoSession) => return Err(self.absent(&append.id).await),
             opened => opened?,
         };
+        self.pass_gate(&active, append, source).await?;
         let duplicate = match claim::admit(&active, append.target).await? {
             Admitted::Duplicate(span, crc) => {
                 let wanted = Wanted {
                     span,
                     digests: &append.digests,
                 };
-                let mut source = self.paced(source);
+                let mut source = self.paced(source, span);
                 receive::compare(&mut source, wanted, crc).await?;
                 if !active.is_usable() {
                     return Err(active.refusal());
@@ -51,7 +53,7 @@ impl Engine {
                     digests: &append.digests,
                 };
                 let blob = active.blob(self.blobs.as_ref()).await?;
-                let mut source = self.paced(source);
+                let mut source = self.paced(source, span);
                 let crc = self
                     .receive(active.key, &mut source, blob.as_ref(), &claim, wanted)
                     .await;
@@ -70,24 +72,36 @@ impl Engine {
         Ok(Appended { duplicate, view })
     }
 
-    /// Lets a request in that is to bring bytes.
-    async fn pass_gate(&self) -> Result<(), Refusal> {
-        let wait = self.config.network.settle + PAUSE_MARGIN;
-        match timeout(wait, self.gate.opened()).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Refusal::Paused),
+    /// Lets a request in that is to bring bytes. One whose client has left is not waited for: what
+    /// came of it is all there is.
+    async fn pass_gate(
+        &self,
+        active: &Active,
+        append: &Append,
+        source: &mut dyn Source,
+    ) -> Result<(), Refusal> {
+        if self.gate.is_open() {
+            return Ok(());
+        }
+        // What no pause changes is said at once.
+        claim::check(active, append.target)?;
+        let settle = self.config.network.settle;
+        let opened = timeout(settle + PAUSE_MARGIN, self.gate.opened());
+        tokio::select! {
+            opened = opened => opened.map_err(|_| Refusal::Paused { settle }),
+            () = poll_fn(|cx| source.poll_left(cx)) => Ok(()),
         }
     }
 
-    /// The body of a request, read in time and not in pauses.
-    fn paced<'a>(&'a self, source: &'a mut dyn Source) -> Paced<'a> {
+    /// The body of a request for `span`, read in time and not in pauses.
+    fn paced<'a>(&'a self, source: &'a mut dyn Source, span: Span) -> Paced<'a> {
         let patience = Patience {
             stall: self.config.uploads.stall_timeout,
             rate_min: self.config.uploads.min_rate,
             // For the network none lasts so long.
             pause: self.config.network.max_pause + PAUSE_MARGIN,
         };
-        Paced::new(source, &self.gate, patience, self.events().counts())
+        Paced::new(source, span.len, (&self.gate, patience), self.events().counts())
     }
 
     /// Opens an upload that has not expired.

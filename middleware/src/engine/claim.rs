@@ -145,6 +145,17 @@ pub(super) async fn admit(active: &Arc<Active>, target: Target) -> Result<Admitt
     })
 }
 
+/// The verdict on a request that needs neither its bytes nor a claim.
+///
+/// # Errors
+/// Why it can never be admitted as it is.
+pub(super) fn check(active: &Active, target: Target) -> Result<(), Refusal> {
+    if !active.is_usable() {
+        return Err(active.refusal());
+    }
+    plan(&active.lock(), target).map(drop)
+}
+
 enum Entered {
     Claimed(Claim, Span),
     Held(Span, u32),

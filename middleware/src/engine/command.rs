@@ -1,4 +1,5 @@
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -107,8 +108,8 @@ pub enum Refusal {
     BodyIncomplete,
     /// The request's body came too slowly.
     TooSlow,
-    /// Uploads wait for the network.
-    Paused,
+    /// Uploads wait for the network, until it has been quiet for so long.
+    Paused { settle: Duration },
     /// Another request for the same bytes did not end in time.
     Busy,
     /// There are as many streams of events as may be, of this upload or of all.

@@ -30,6 +30,8 @@ pub(super) struct Patience {
 /// write, and no pause.
 pub(super) struct Paced<'a> {
     source: &'a mut dyn Source,
+    /// Bytes that are to come, in all.
+    len: u64,
     gate: &'a Gate,
     patience: Patience,
     /// Waits for the gate, while it is shut.
@@ -56,14 +58,16 @@ struct Waited {
 }
 
 impl<'a> Paced<'a> {
+    /// The body of a request that is to bring `len` bytes.
     pub(super) fn new(
         source: &'a mut dyn Source,
-        gate: &'a Gate,
-        patience: Patience,
+        len: u64,
+        (gate, patience): (&'a Gate, Patience),
         counts: &'a Counts,
     ) -> Self {
         Self {
             source,
+            len,
             gate,
             patience,
             pause: None,
@@ -112,7 +116,10 @@ impl<'a> Paced<'a> {
 
 impl Source for Paced<'_> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceError>>> {
-        if let Err(error) = ready!(self.poll_pause(cx)) {
+        // Where all has come, nothing is left to wait for.
+        if self.received < self.len
+            && let Err(error) = ready!(self.poll_pause(cx))
+        {
             return Poll::Ready(Some(Err(error)));
         }
         match self.source.poll_next(cx) {

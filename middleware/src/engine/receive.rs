@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::claim::Claim;
 use super::{Engine, Refusal, Source, SourceError};
@@ -8,6 +9,9 @@ use crate::blob::{Blob, Hold};
 use crate::sabotage::{Bug, has};
 use crate::upload::{Crc32c, Digest, Hasher, Span, UploadKey};
 use crate::volume::is_full;
+
+/// When a client is told to come back after a pause that took too long: nobody knows when it ends.
+const LONG_PAUSE_RETRY: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Writes the bytes of a request as they arrive, and answers their CRC-32C. Nothing is kept
@@ -72,7 +76,9 @@ impl From<SourceError> for Refusal {
         match error {
             SourceError::Broken => Self::BodyIncomplete,
             SourceError::TooSlow => Self::TooSlow,
-            SourceError::Paused => Self::Paused,
+            SourceError::Paused => Self::Paused {
+                settle: LONG_PAUSE_RETRY,
+            },
         }
     }
 }

@@ -20,4 +20,5 @@ mod tests;
 mod watch;
 
 pub use gate::{By, Gate};
+pub use settle::Turn;
 pub use watch::{Change, watch};

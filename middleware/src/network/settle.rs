@@ -30,7 +30,7 @@ enum State {
 
 /// What becomes of the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub enum Turn {
     Shuts,
     /// Nothing has changed for long enough.
     Opens,

@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
@@ -41,17 +40,17 @@ impl Snapshot {
         let mut this = Self::default();
         for found in getifaddrs()? {
             let address = found.address.as_ref().and_then(ip);
-            let Some(address) = address.filter(|_| patterns.count(&found.interface_name)) else {
+            // An address may have a label: the name of its interface, a colon, and more.
+            let name = found.interface_name.split(':').next().unwrap_or_default();
+            let Some(address) = address.filter(|_| patterns.count(name)) else {
                 continue;
             };
             let on = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
-            let interface = this.interfaces.entry(found.interface_name).or_default();
+            let interface = this.interfaces.entry(name.to_owned()).or_default();
             interface.runs = found.flags.contains(on);
             interface.addresses.insert(address);
         }
-        // There are none where the system has no such files.
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        let (v4, v6) = (read("/proc/net/route"), read("/proc/net/ipv6_route"));
+        let (v4, v6) = (read("/proc/net/route")?, read("/proc/net/ipv6_route")?);
         let routes = v4.lines().filter_map(route_v4);
         let routes = routes.chain(v6.lines().filter_map(route_v6));
         this.routes = routes
@@ -61,7 +60,7 @@ impl Snapshot {
     }
 
     /// What is different from `before`, for the log; nothing if nothing is.
-    pub(super) fn since(&self, before: &Self) -> Vec<Difference> {
+    pub(super) fn since(&self, before: &Self) -> Vec<String> {
         let mut found = Vec::new();
         let names: BTreeSet<&String> = self
             .interfaces
@@ -70,12 +69,11 @@ impl Snapshot {
             .collect();
         for name in names {
             let [now, then] = [self, before].map(|of| of.interfaces.get(name));
-            let runs = |of: Option<&Interface>| of.is_some_and(|interface| interface.runs);
-            if runs(now) != runs(then) {
-                found.push(Difference::new(
-                    name,
-                    if runs(now) { "runs" } else { "does not run" },
-                ));
+            if let (Some(now), Some(then)) = (now, then)
+                && now.runs != then.runs
+            {
+                let verb = if now.runs { "runs" } else { "does not run" };
+                found.push(format!("{name} {verb}"));
             }
             let none = BTreeSet::new();
             let [now, then] = [now, then].map(|of| of.map_or(&none, |of| &of.addresses));
@@ -83,36 +81,22 @@ impl Snapshot {
             let lost = then.difference(now).map(|address| (false, address));
             found.extend(gained.chain(lost).map(|(is_new, address)| {
                 let verb = if is_new { "has" } else { "lost" };
-                Difference::new(name, &format!("{verb} {address}"))
+                format!("{name} {verb} {address}")
             }));
         }
         let gained = self.routes.difference(&before.routes);
         let lost = before.routes.difference(&self.routes);
-        found.extend(gained.map(|route| Difference::new(&route.interface, "has a default route")));
-        found.extend(lost.map(|route| Difference::new(&route.interface, "lost a default route")));
+        found.extend(gained.map(|route| format!("{} has a default route", route.interface)));
+        found.extend(lost.map(|route| format!("{} lost a default route", route.interface)));
         found
     }
 }
 
-/// What is different of an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Difference {
-    interface: String,
-    what: String,
-}
-
-impl Difference {
-    fn new(interface: &str, what: &str) -> Self {
-        Self {
-            interface: interface.to_owned(),
-            what: what.to_owned(),
-        }
-    }
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.interface, self.what)
+/// What a file of the kernel says; nothing where the system has no such file.
+fn read(path: &str) -> io::Result<String> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
     }
 }
 

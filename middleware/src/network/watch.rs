@@ -1,7 +1,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::events::Events;
 use super::gate::{By, Gate};
@@ -12,93 +12,124 @@ use crate::config;
 
 /// Events come in showers: what follows within this time is looked at together.
 const SHOWER: Duration = Duration::from_millis(50);
-/// While nobody can say when to look.
-const FAR: Duration = Duration::from_secs(24 * 3_600);
+/// However many come, nothing is looked at more often than this.
+const APART: Duration = Duration::from_millis(250);
+/// A look that takes longer has seen nothing: time goes on meanwhile.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// What is told of the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Something changed, in words.
     Detected(String),
-    /// Uploads wait.
-    Paused,
-    /// Uploads go on.
-    Resumed {
-        /// The network was not quiet yet, and changes are ignored for a while.
-        anyhow: bool,
-    },
+    /// Uploads wait, or go on.
+    Turned(Turn),
 }
 
-/// Watches the network and works the gate. Never ends.
+/// Watches the network and works the gate. Never ends; when it is dropped, the gate is open.
 pub async fn watch(config: &config::Network, gate: &Gate, mut tell: impl FnMut(Change)) {
-    let patterns = Patterns::new(&config.watch, &config.ignore);
-    let events = listen();
+    let _open = OpenAtEnd(gate);
+    let mut events = listen();
     let mut settle = Settle::new(config.settle, config.max_pause, Instant::now());
-    let mut known = look(&patterns, &mut Snapshot::default()).await;
+    let mut eye = Eye::new(Patterns::new(&config.watch, &config.ignore));
+    eye.look().await;
+    let mut looked = Instant::now();
     loop {
-        let due = settle.due().unwrap_or_else(|| Instant::now() + FAR);
+        let due = settle.due();
         tokio::select! {
-            () = next(events.as_ref()) => sleep(SHOWER).await,
+            () = next(&mut events) => sleep_until((Instant::now() + SHOWER).max(looked + APART)).await,
             () = sleep(config.poll_interval) => {}
-            () = sleep_until(due) => {}
+            () = sleep_until(due.unwrap_or(looked)), if due.is_some() => {}
         }
-        let before = known.clone();
-        known = look(&patterns, &mut known).await;
-        let differences = known.since(&before);
-        let now = Instant::now();
+        let differences = eye.look().await;
+        looked = Instant::now();
         let mut turn = None;
         if !differences.is_empty() {
-            let words: Vec<_> = differences.iter().map(ToString::to_string).collect();
-            tell(Change::Detected(words.join(", ")));
-            turn = settle.changed(now);
+            tell(Change::Detected(differences.join(", ")));
+            turn = settle.changed(looked);
         }
-        if let Some(turn) = turn.or_else(|| settle.passed(now)) {
-            tell(work(gate, turn));
+        if let Some(turn) = turn.or_else(|| settle.passed(looked))
+            && work(gate, turn)
+        {
+            tell(Change::Turned(turn));
         }
     }
 }
 
-fn work(gate: &Gate, turn: Turn) -> Change {
+/// Nobody else would open it.
+struct OpenAtEnd<'a>(&'a Gate);
+
+impl Drop for OpenAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.open(By::Network);
+    }
+}
+
+/// Whether that made a difference: the gate stays open when the process is to end.
+fn work(gate: &Gate, turn: Turn) -> bool {
     match turn {
         Turn::Shuts => gate.shut(By::Network),
         Turn::Opens | Turn::OpensAnyhow => gate.open(By::Network),
-    };
-    match turn {
-        Turn::Shuts => Change::Paused,
-        Turn::Opens => Change::Resumed { anyhow: false },
-        Turn::OpensAnyhow => Change::Resumed { anyhow: true },
     }
 }
 
 fn listen() -> Option<Events> {
-    let warn = |error: &io::Error| {
-        tracing::warn!(%error, "the system does not tell of changes of its network; it is looked at instead");
-    };
-    Events::listen().inspect_err(warn).ok()
+    Events::listen().inspect_err(warn_deaf).ok()
 }
 
-async fn next(events: Option<&Events>) {
-    match events {
-        Some(events) => {
-            if let Err(error) = events.next().await {
-                tracing::debug!(%error, "events of the network are lost");
-                sleep(SHOWER).await;
+fn warn_deaf(error: &io::Error) {
+    tracing::warn!(%error, "the system does not tell of changes of its network; it is looked at instead");
+}
+
+/// Waits for an event, for ever where there are none.
+async fn next(events: &mut Option<Events>) {
+    if let Some(listening) = events {
+        match listening.next().await {
+            Ok(()) => return,
+            Err(error) => {
+                warn_deaf(&error);
+                *events = None;
             }
         }
-        None => std::future::pending().await,
+    }
+    std::future::pending().await
+}
+
+/// Who looks at the network, and knows what was last seen of it.
+struct Eye {
+    patterns: Patterns,
+    known: Option<Snapshot>,
+    is_blind: bool,
+}
+
+impl Eye {
+    fn new(patterns: Patterns) -> Self {
+        Self {
+            patterns,
+            known: None,
+            is_blind: false,
+        }
+    }
+
+    /// What is different from what was last seen. Nothing is where nothing can be seen.
+    async fn look(&mut self) -> Vec<String> {
+        let seen = take(self.patterns.clone()).await;
+        if let Err(error) = &seen
+            && !self.is_blind
+        {
+            tracing::warn!(%error, "the interfaces cannot be looked at: no change is seen until they can");
+        }
+        self.is_blind = seen.is_err();
+        let Ok(now) = seen else {
+            return Vec::new();
+        };
+        let differences = self.known.as_ref().map(|known| now.since(known));
+        self.known = Some(now);
+        differences.unwrap_or_default()
     }
 }
 
-/// The network now; what was known of it where it cannot be looked at.
-async fn look(patterns: &Patterns, known: &mut Snapshot) -> Snapshot {
-    let patterns = patterns.clone();
-    let taken = tokio::task::spawn_blocking(move || Snapshot::take(&patterns)).await;
-    match taken {
-        Ok(Ok(snapshot)) => snapshot,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "the interfaces cannot be looked at");
-            std::mem::take(known)
-        }
-        Err(_) => std::mem::take(known),
-    }
+async fn take(patterns: Patterns) -> io::Result<Snapshot> {
+    let look = tokio::task::spawn_blocking(move || Snapshot::take(&patterns));
+    timeout(LOOK_MAX, look).await??
 }

@@ -279,7 +279,7 @@ fn of_server(refusal: &Refusal) -> Problem {
                 peer.name
             ),
         ),
-        Refusal::Paused => problem(
+        Refusal::Paused { .. } => problem(
             Code::PAUSED,
             "Uploads wait, as when the server's network changes; send this again in a moment.",
         ),
@@ -292,7 +292,8 @@ fn of_server(refusal: &Refusal) -> Problem {
 fn seconds_until_retry(refusal: &Refusal) -> Option<u64> {
     match refusal {
         Refusal::Finishing | Refusal::Superseded => Some(1),
-        Refusal::Busy | Refusal::NoAnswer(_) | Refusal::Paused => Some(2),
+        Refusal::Busy | Refusal::NoAnswer(_) => Some(2),
+        Refusal::Paused { settle } => Some(settle.as_secs_f64().ceil().max(1.0) as u64),
         Refusal::Unreachable => Some(jittered()),
         Refusal::Draining | Refusal::TooManyStreams { .. } => Some(5),
         Refusal::Unavailable => Some(30),

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -16,15 +15,23 @@ use crate::protocol::Presence;
 
 /// A byte stream to a client.
 pub(super) trait Socket: AsyncRead + AsyncWrite {
-    /// Whether the client has closed its side, while nobody reads.
+    /// Whether the client has closed its side, while nobody reads. Not known on every system.
     fn is_left(&self) -> bool;
 }
 
 impl Socket for TcpStream {
+    #[cfg(target_os = "linux")]
     fn is_left(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
         let mut asked = [PollFd::new(self, PollFlags::RDHUP)];
         // What cannot be asked is found out by reading.
         poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn is_left(&self) -> bool {
+        false
     }
 }
 

@@ -22,7 +22,26 @@ pub struct Network {
 
 impl Default for Network {
     fn default() -> Self {
-        let ignored = ["lo", "docker*", "veth*", "br-*", "virbr*", "tap*"];
+        // What containers, virtual machines and tunnels come and go with.
+        let ignored = [
+            "lo",
+            "docker*",
+            "veth*",
+            "br-*",
+            "virbr*",
+            "vnet*",
+            "tap*",
+            "tun*",
+            "wg*",
+            "tailscale*",
+            "zt*",
+            "cni*",
+            "cali*",
+            "cilium*",
+            "flannel*",
+            "lxc*",
+            "podman*",
+        ];
         Self {
             poll_interval: Duration::from_secs(5),
             settle: Duration::from_secs(2),

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::rig::{CHUNK, KINDS, Kind, Rig, content};
+use super::rig::{CHUNK, KINDS, Kind, Rig, chunk, content};
 use crate::engine::Refusal;
 use crate::network::By;
 use crate::upload::State;
+use crate::upload::tests::sample;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// What a new request is told when the network does not settle in time.
+const PAUSED: Refusal = Refusal::Paused {
+    settle: Duration::from_secs(2),
+};
 /// Longer than anything takes that is not waiting; no time at all on the paused clock.
 const A_WHILE: Duration = Duration::from_secs(10);
 
@@ -45,12 +50,65 @@ async fn a_new_request_waits_for_as_long_as_the_network_takes_to_settle() {
     let id = rig.upload(CHUNK).await;
     rig.engine.gate().shut(By::Network);
     let begun = Instant::now();
-    assert_eq!(rig.send_only(&id).await.unwrap_err(), Refusal::Paused);
+    let (_client, refused) = rig.request(&id, 0);
+    assert_eq!(refused.await.unwrap().unwrap_err(), PAUSED);
     assert_eq!(begun.elapsed(), 3 * SECOND, "settle, and one more");
     let request = rig.whole_request(&id, 0, &content(CHUNK));
     sleep(2 * SECOND).await;
     rig.engine.gate().open(By::Network);
     assert!(!request.await.unwrap().unwrap().duplicate);
+}
+
+/// The verdicts that no pause changes.
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_a_request_is_said_at_once() {
+    let rig = Rig::new(Kind::Memory);
+    let [id, cancelled] = [rig.upload(CHUNK).await, rig.upload(CHUNK).await];
+    rig.engine.cancel(&cancelled).await.unwrap();
+    rig.engine.gate().shut(By::Network);
+    let begun = Instant::now();
+    let unknown = sample::id(99);
+    assert_eq!(
+        rig.send_only(&unknown).await.unwrap_err(),
+        Refusal::NoSession
+    );
+    assert_eq!(
+        rig.send_only(&cancelled).await.unwrap_err(),
+        Refusal::Cancelled
+    );
+    let short = rig.send(&id, 0, b"abc").await.unwrap_err();
+    assert_eq!(short, Refusal::ChunkLength { expected: CHUNK });
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
+}
+
+/// Nothing is left to wait for.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_is_all_here_is_kept_in_a_pause() {
+    for kind in KINDS {
+        let rig = Rig::new(kind);
+        let id = rig.upload(2 * CHUNK).await;
+        let (mut client, request) = rig.request(&id, 0);
+        client.send(&chunk(2 * CHUNK, 0));
+        client.gave(1).await;
+        rig.engine.gate().shut(By::Network);
+        drop(client);
+        let view = request.await.unwrap().unwrap().view;
+        assert!(!rig.engine.gate().is_open());
+        assert_eq!(view.state, State::Receiving, "{kind:?}");
+    }
+}
+
+/// Its connection is free for others again.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_before_its_turn_is_not_waited_for() {
+    let rig = Rig::new(Kind::Memory);
+    let id = rig.upload(CHUNK).await;
+    rig.engine.gate().shut(By::Network);
+    let (client, request) = rig.request(&id, 0);
+    let begun = Instant::now();
+    client.break_off();
+    assert_eq!(request.await.unwrap().unwrap_err(), Refusal::BodyIncomplete);
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,7 +119,8 @@ async fn a_request_that_was_refused_in_a_pause_has_taken_nothing_from_others() {
     client.send(b"xxxx");
     client.gave(1).await;
     rig.engine.gate().shut(By::Network);
-    assert_eq!(rig.send_only(&id).await.unwrap_err(), Refusal::Paused);
+    let (_newer, refused) = rig.request(&id, 0);
+    assert_eq!(refused.await.unwrap().unwrap_err(), PAUSED);
     rig.engine.gate().open(By::Network);
     assert!(!request.is_finished());
     client.send(b"xxxxxx");

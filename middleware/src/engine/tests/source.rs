@@ -1,9 +1,11 @@
 //! A client's body, byte by byte as a test wants it.
 
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
 use crate::engine::{Source, SourceError};
 
@@ -13,6 +15,7 @@ pub(super) struct Feed {
     given: usize,
     ended: bool,
     progress: watch::Sender<Progress>,
+    left: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// How far the engine has come with a body.
@@ -29,22 +32,27 @@ struct Progress {
 pub(super) struct Client {
     bytes: mpsc::UnboundedSender<Result<Bytes, SourceError>>,
     progress: watch::Receiver<Progress>,
+    here: DropGuard,
 }
 
 /// A body that ends when its client is dropped.
 pub(super) fn body() -> (Client, Feed) {
     let (sender, bytes) = mpsc::unbounded_channel();
     let (told, progress) = watch::channel(Progress::default());
+    let here = CancellationToken::new();
+    let left = Box::pin(here.clone().cancelled_owned());
     (
         Client {
             bytes: sender,
             progress,
+            here: here.drop_guard(),
         },
         Feed {
             bytes,
             given: 0,
             ended: false,
             progress: told,
+            left,
         },
     )
 }
@@ -79,8 +87,12 @@ impl Client {
 
     /// Ends the body; what is left tells whether the engine asked for more afterwards.
     pub(super) fn end(self) -> impl Fn() -> bool {
-        let Self { bytes, progress } = self;
-        drop(bytes);
+        let Self {
+            bytes,
+            progress,
+            here,
+        } = self;
+        drop((bytes, here));
         move || progress.borrow().asked_after_end
     }
 
@@ -103,10 +115,10 @@ impl Source for Feed {
         next
     }
 
-    fn poll_left(&mut self, _: &mut Context<'_>) -> Poll<()> {
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.bytes.is_closed() {
             true => Poll::Ready(()),
-            false => Poll::Pending,
+            false => self.left.as_mut().poll(cx),
         }
     }
 }

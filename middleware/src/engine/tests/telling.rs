@@ -10,6 +10,10 @@ use crate::network::By;
 use crate::upload::tests::sample;
 use crate::upload::{SessionId, State, UploadKey};
 
+const PAUSED: Refusal = Refusal::Paused {
+    settle: Duration::from_secs(2),
+};
+
 /// The kinds of the next events, which all are of this upload, with the bytes that are safe.
 async fn heard(events: &mut Subscription, id: &SessionId, count: usize) -> Vec<(What, u64)> {
     let (mut heard, mut revision) = (Vec::new(), 0);
@@ -126,10 +130,10 @@ async fn an_operators_pause_ends_by_hand_only_and_is_not_waited_for_for_ever() {
     assert!(rig.view(&id).await.unwrap().paused);
     client.send(&chunk(2 * CHUNK, 0)[5..]);
     let paused = tokio::time::Instant::now();
-    assert_eq!(request.await.unwrap().unwrap_err(), Refusal::Paused);
+    assert_eq!(request.await.unwrap().unwrap_err(), PAUSED);
     assert_eq!(paused.elapsed().as_secs(), 16, "max_pause and a second");
     let refused = rig.send(&id, 0, &chunk(2 * CHUNK, 0)).await;
-    assert_eq!(refused.unwrap_err(), Refusal::Paused);
+    assert_eq!(refused.unwrap_err(), PAUSED);
     rig.engine.gate().open(By::Operator);
     rig.send(&id, 0, &chunk(2 * CHUNK, 0)).await.unwrap();
 }

@@ -3,3 +3,4 @@
 mod gate;
 mod settle;
 mod snapshot;
+mod watch;
