@@ -32,7 +32,15 @@ impl Connection {
     /// # Errors
     /// What the socket says.
     pub fn try_open(addr: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, READ_LIMIT)?;
+        Self::try_open_within(addr, READ_LIMIT)
+    }
+
+    /// Connects, if that takes no longer than this.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn try_open_within(addr: SocketAddr, within: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, within)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(READ_LIMIT))?;
         stream.set_write_timeout(Some(READ_LIMIT))?;

@@ -30,6 +30,7 @@ pub mod ledger;
 pub mod load;
 pub mod oracle;
 pub mod outage;
+pub mod phone;
 pub mod plan;
 pub mod power;
 pub mod redis;
@@ -40,6 +41,7 @@ pub mod sabotage;
 pub mod settle;
 pub mod shutdown;
 pub mod strace;
+pub mod switches;
 pub mod watch;
 pub mod wire;
 
@@ -63,6 +65,7 @@ pub const TIERS: &[(&str, Tier)] = &[
     ("eio", eio::run),
     ("full", full::run),
     ("redis", redis::run),
+    ("switches", switches::run),
 ];
 
 /// Runs what the command line asks for; fails when a bound was missed.
