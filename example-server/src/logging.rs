@@ -12,28 +12,49 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload::Handle;
 
-/// Starts logging at `level`, which `RUST_LOG` overrides.
+/// Changes the level of a log that was started.
+pub(crate) type SetLevel = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// Starts logging at `level`, which `RUST_LOG` overrides. What it answers changes the level.
 ///
 /// # Errors
 ///
 /// A sentence, if neither can be understood.
-pub(crate) fn init(level: &str, format: LogFormat) -> Result<(), String> {
-    let filter = filter(level, std::env::var("RUST_LOG").ok().as_deref())?;
+pub(crate) fn init(level: &str, format: LogFormat) -> Result<SetLevel, String> {
+    let filter = from_environment(level)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
-    let started = match format {
-        LogFormat::Text => log.with_ansi(colours()).event_format(Text).try_init(),
+    match format {
+        LogFormat::Text => {
+            let log = log.with_ansi(colours()).event_format(Text);
+            let log = log.with_filter_reloading();
+            let set = set_level(log.reload_handle());
+            log.try_init().map_err(|error| error.to_string())?;
+            Ok(set)
+        }
         LogFormat::Json => {
             std::panic::set_hook(Box::new(log_panic));
-            log.json()
-                .flatten_event(true)
-                .with_timer(Rfc3339)
-                .try_init()
+            let log = log.json().flatten_event(true).with_timer(Rfc3339);
+            let log = log.with_filter_reloading();
+            let set = set_level(log.reload_handle());
+            log.try_init().map_err(|error| error.to_string())?;
+            Ok(set)
         }
-    };
-    started.map_err(|error| error.to_string())
+    }
+}
+
+fn set_level<S: 'static>(log: Handle<EnvFilter, S>) -> SetLevel {
+    Box::new(move |level| {
+        let filter = from_environment(level)?;
+        log.reload(filter).map_err(|error| error.to_string())
+    })
+}
+
+fn from_environment(level: &str) -> Result<EnvFilter, String> {
+    filter(level, std::env::var("RUST_LOG").ok().as_deref())
 }
 
 /// A panic as one line like all others; the default is text of several lines.

@@ -8,6 +8,7 @@ mod logging;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::cli::Args;
+use crate::logging::SetLevel;
 
 /// Threads that wait for the disk. More of them than a disk has use for only take memory.
 const BLOCKING_THREADS: usize = 32;
@@ -44,11 +46,14 @@ fn main() -> ExitCode {
     }
     let logging = &loaded.config.logging;
     let format = logging.format;
-    if let Err(problem) = logging::init(&logging.level, format) {
-        complain(problem);
-        return ExitCode::FAILURE;
-    }
-    match start(loaded) {
+    let set_level = match logging::init(&logging.level, format) {
+        Ok(set_level) => set_level,
+        Err(problem) => {
+            complain(problem);
+            return ExitCode::FAILURE;
+        }
+    };
+    match start(&args, loaded, set_level) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             match format {
@@ -61,19 +66,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// Reads the settings, which may be all defaults.
 fn load(args: &Args) -> Result<Loaded, String> {
     let path = args.config()?;
     UploadConfig::from_file_or_default(path).map_err(|problems| problems.to_string())
 }
 
 /// Runs the server until it is told to stop. Errors are sentences for whoever started it.
-fn start(Loaded { config, notices }: Loaded) -> Result<(), String> {
+fn start(
+    args: &Args,
+    Loaded { config, notices }: Loaded,
+    set_level: SetLevel,
+) -> Result<(), String> {
     for notice in &notices {
         tracing::warn!("{notice}");
     }
     raise_file_limit();
     let runtime = runtime().map_err(|error| format!("cannot start the worker threads: {error}"))?;
-    let served = runtime.block_on(serve(config));
+    let file = args.config()?;
+    let served = runtime.block_on(serve(config, file, set_level));
     // What still waits for a disk was told that the time is up.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
@@ -101,7 +112,7 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-async fn serve(config: UploadConfig) -> Result<(), String> {
+async fn serve(config: UploadConfig, file: &Path, set_level: SetLevel) -> Result<(), String> {
     let bind = &config.server.bind;
     // Before anything touches the state directory: a second server started by mistake ends here.
     let listener = TcpListener::bind(bind)
@@ -114,6 +125,11 @@ async fn serve(config: UploadConfig) -> Result<(), String> {
         .await
         .map_err(|error| with_causes(&error))?;
     say(driver.summary(address).trim_end());
+    let driver = driver.follow(file).on_reload(move |config| {
+        if let Err(problem) = set_level(&config.logging.level) {
+            tracing::warn!("{problem}");
+        }
+    });
     let served = steadfast::serve(listener, app, &config, driver).await;
     served.map_err(|error| format!("the server failed: {error}"))
 }

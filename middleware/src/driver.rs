@@ -1,24 +1,27 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
 use http_body::Body;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
 use bytes::Bytes;
 
 use crate::body::{AppResponse, BoxError, RequestBody};
-use crate::config::{self, Durability};
+use crate::config::{self, Durability, UploadConfig};
 use crate::dedup;
-use crate::engine::Deliver;
+use crate::engine::{Deliver, Engine};
+use crate::follower::{Follower, OnReload};
 use crate::future::Handler;
 #[cfg(not(feature = "serve"))]
 use crate::layer::MetricsPort;
 use crate::layer::Shared;
-use crate::network::{self, Change, Turn};
+use crate::network::{self, By, Change, Turn};
 #[cfg(feature = "serve")]
 use crate::serve::MetricsPort;
 
@@ -38,15 +41,39 @@ pub struct Driver {
     shared: Arc<Shared>,
     deliver: Option<Arc<dyn Deliver>>,
     port: Option<Arc<MetricsPort>>,
+    /// What was asked for at the start, and the file that asks for more.
+    asked: UploadConfig,
+    file: Option<PathBuf>,
+    on_reload: OnReload,
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, port: Option<MetricsPort>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, asked: UploadConfig, port: Option<MetricsPort>) -> Self {
         Self {
             shared,
             deliver: None,
             port: port.map(Arc::new),
+            asked,
+            file: None,
+            on_reload: Arc::new(|_| {}),
         }
+    }
+
+    /// Follows the configuration in the file at `path`, with the environment over it: what changes
+    /// there is in force at once, for requests that begin then, and each key is logged. A file that
+    /// cannot be read, or is wrong, changes nothing. Keys that need a restart are named.
+    #[must_use]
+    pub fn follow(self, path: impl AsRef<Path>) -> Self {
+        let file = Some(path.as_ref().to_owned());
+        Self { file, ..self }
+    }
+
+    /// Calls `hook` with every new configuration that [`Driver::follow`] has put in force, for what
+    /// only the app can change, such as the level of its log.
+    #[must_use]
+    pub fn on_reload(self, hook: impl Fn(&UploadConfig) + Send + Sync + 'static) -> Self {
+        let on_reload = Arc::new(hook);
+        Self { on_reload, ..self }
     }
 
     /// Hands uploads that were finished before a restart to `app` without waiting for their
@@ -75,7 +102,15 @@ impl Driver {
         let work = || background(Arc::clone(&self.shared), self.deliver.clone());
         let sharing = || share_space(Arc::clone(&self.shared));
         let metrics = || serve_metrics(Arc::clone(&self.shared), self.port.clone());
-        tokio::join!(kept_up(work), kept_up(sharing), kept_up(metrics));
+        let shared = Arc::clone(&self.shared);
+        let follower = Follower::new(shared, self.file, self.asked, self.on_reload);
+        let following = || Arc::clone(&follower).run();
+        tokio::join!(
+            kept_up(work),
+            kept_up(sharing),
+            kept_up(metrics),
+            kept_up(following)
+        );
     }
 
     /// A future that starts no more hand-offs and ends when the running ones, and chunks whose
@@ -88,7 +123,8 @@ impl Driver {
     /// What a person wants to know at start, for a server that listens on `address`.
     #[must_use]
     pub fn summary(&self, address: SocketAddr) -> String {
-        let config = &self.shared.config;
+        let rules = self.shared.rules.now();
+        let config = &rules.config;
         let state_dir = config.uploads.state_dir.display();
         let sessions = if config.keeps_sessions() {
             match config.sessions.store {
@@ -120,7 +156,7 @@ impl Driver {
     }
 
     fn dialects(&self) -> String {
-        if self.shared.config.speaks_chunked() {
+        if self.shared.rules.now().config.speaks_chunked() {
             "chunked (POST and PUT /upload/chunked, GET /upload/status and /upload/events)"
                 .to_owned()
         } else {
@@ -129,7 +165,7 @@ impl Driver {
     }
 
     fn duplicates(&self) -> Option<String> {
-        let settings = dedup::Settings::of(&self.shared.config)?;
+        let settings = dedup::Settings::of(&self.shared.rules.now().config)?;
         Some(settings.to_string())
     }
 
@@ -145,10 +181,11 @@ impl Driver {
     }
 
     fn signatures(&self) -> String {
-        if !self.shared.config.security.enabled {
+        let rules = self.shared.rules.now();
+        if !rules.config.security.enabled {
             return "none: anybody who reaches this server may upload".to_owned();
         }
-        match self.shared.gate.ring().made_at() {
+        match rules.gate.ring().made_at() {
             Some(path) => format!(
                 "scheme path, with the secret made for you in {}",
                 path.display()
@@ -161,8 +198,9 @@ impl Driver {
     /// reads this output may read the secret's file as well.
     fn how_to_try(&self, address: SocketAddr) -> String {
         const PATH: &str = "/upload/chunked";
-        let ring = self.shared.gate.ring();
-        let signature = match (self.shared.gate.sign(PATH), ring.made_at()) {
+        let gate = &self.shared.rules.now().gate;
+        let ring = gate.ring();
+        let signature = match (gate.sign(PATH), ring.made_at()) {
             (None, _) => String::new(),
             (Some(signature), Some(_)) => format!(" \\\n    -H 'X-Signature: {signature}'"),
             (Some(_), None) => " \\\n    -H \"X-Signature: $SIGNATURE\"".to_owned(),
@@ -170,7 +208,7 @@ impl Driver {
         let mut text = format!(
             "\nTry it:\n  curl -i -X POST -H 'X-Filename: hello.txt' -H 'X-Total-Size: 5'{signature} \\\n    http://{address}{PATH}\n"
         );
-        if self.shared.gate.sign(PATH).is_some() {
+        if gate.sign(PATH).is_some() {
             let secret = match ring.made_at() {
                 Some(path) => format!("$(cat {})", path.display()),
                 None => "$SECRET".to_owned(),
@@ -213,12 +251,43 @@ async fn background(shared: Arc<Shared>, deliver: Option<Arc<dyn Deliver>>) {
     );
 }
 
+/// Does `work` by the configuration in force: anew when what `part` answers of it has changed.
+async fn by_config<T: PartialEq, F: Future<Output = ()>>(
+    shared: &Shared,
+    part: impl Fn(&UploadConfig) -> T,
+    work: impl Fn(Arc<UploadConfig>) -> F,
+) {
+    let mut told = shared.engine.config().follow();
+    loop {
+        let config = Arc::clone(&told.borrow_and_update());
+        let before = part(&config);
+        let changed = async { told.wait_for(|config| part(config) != before).await.is_ok() };
+        let working = async {
+            work(config).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            is_changed = changed => if !is_changed { return },
+            () = working => {}
+        }
+    }
+}
+
 /// Has uploads wait while the network changes.
 async fn attend_network(shared: &Shared) {
-    let (config, engine) = (&shared.config, &shared.engine);
-    if !config.server.networkevents || !config.speaks_chunked() {
-        return;
-    }
+    let part = |config: &UploadConfig| {
+        let watches = config.server.networkevents && config.speaks_chunked();
+        watches.then(|| config.network.clone())
+    };
+    let work = |config: Arc<UploadConfig>| async move {
+        if part(&config).is_some() {
+            watch_network(&shared.engine, &config).await;
+        }
+    };
+    by_config(shared, part, work).await;
+}
+
+async fn watch_network(engine: &Engine, config: &UploadConfig) {
     let tell = |change| match change {
         Change::Detected(what) => tracing::info!(%what, "Network change detected"),
         Change::Turned(Turn::Shuts) => {
@@ -260,12 +329,19 @@ async fn serve_metrics(_: Arc<Shared>, _: Option<Arc<MetricsPort>>) {}
 
 /// Lets files with the same content share their space, where that is asked for.
 async fn share_space(shared: Arc<Shared>) {
-    if let Some(settings) = dedup::Settings::of(&shared.config) {
+    // Had by the thread that does the work, until it has ended.
+    let alone = Arc::new(Mutex::new(()));
+    let work = |config: Arc<UploadConfig>| {
+        let (alone, state_dir) = (Arc::clone(&alone), Arc::clone(&shared.state_dir));
         let saved = shared.saved.clone();
-        // Its thread uses the directory until it has ended.
-        let state_dir = Arc::clone(&shared.state_dir);
-        dedup::run(settings, saved, state_dir).await;
-    }
+        async move {
+            if let Some(settings) = dedup::Settings::of(&config) {
+                let alone = alone.lock_owned().await;
+                dedup::run(settings, saved, (state_dir, alone)).await;
+            }
+        }
+    };
+    by_config(&shared, dedup::Settings::of, work).await;
 }
 
 /// Hands over what waits for it, and clears away what nobody wants any more.
@@ -283,12 +359,13 @@ async fn upkeep(shared: &Shared, deliver: Option<Arc<dyn Deliver>>) {
     if let Err(error) = engine.remove_orphans().await {
         tracing::warn!(%error, "bytes that belong to no upload may stay behind");
     }
-    let uploads = &shared.config.uploads;
-    let soonest = uploads.max_resumable_age.min(uploads.result_retention);
-    let every = (soonest / 4).clamp(SWEEP_EVERY_MIN, SWEEP_EVERY_MAX);
     let (mut told, mut told_lost) = (0, 0);
     let mut swept = tokio::time::Instant::now();
     loop {
+        let config = engine.config().now();
+        let uploads = &config.uploads;
+        let soonest = uploads.max_resumable_age.min(uploads.result_retention);
+        let every = (soonest / 4).clamp(SWEEP_EVERY_MIN, SWEEP_EVERY_MAX);
         tokio::time::sleep(every.min(CLOSE_IDLE_EVERY)).await;
         engine.close_idle().await;
         let count = engine.sessions();

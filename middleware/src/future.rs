@@ -13,12 +13,12 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::auth::{self, Denied};
+use crate::auth::{self, Denied, Gate};
 use crate::body::{AppResponse, BoxError, Content, RequestBody, ResponseBody};
 use crate::engine::{Append, Create, Deliver, Delivered, Delivery, Refusal};
 use crate::feed::{Feed, FeedBody};
 use crate::handoff::capture;
-use crate::layer::Shared;
+use crate::layer::{Rules, Shared};
 use crate::protocol::chunked::{self, Command, NewUpload, Route};
 use crate::protocol::{BodySource, Code, Headers, Problem, Reply, discard_limit, expects_continue};
 use crate::upload::{SessionId, Target};
@@ -67,7 +67,7 @@ impl<F> ResponseFuture<F> {
 
     pub(crate) fn ours<S, B, R>(
         shared: Arc<Shared>,
-        ours: Ours,
+        (ours, rules): (Ours, Arc<Rules>),
         request: Request<B>,
         inner: S,
     ) -> Self
@@ -82,7 +82,7 @@ impl<F> ResponseFuture<F> {
         let deliver = Handler::new(Arc::clone(&shared), inner).shared();
         Self {
             kind: Kind::Ours {
-                future: Box::pin(answer(shared, ours, request, deliver)),
+                future: Box::pin(answer((shared, rules), ours, request, deliver)),
             },
         }
     }
@@ -115,7 +115,7 @@ impl<F> std::fmt::Debug for ResponseFuture<F> {
 /// Answers a request of ours. One that is refused before its client has sent everything has some
 /// of its body read and dropped first: many clients write first and read afterwards.
 async fn answer<B>(
-    shared: Arc<Shared>,
+    (shared, rules): (Arc<Shared>, Arc<Rules>),
     ours: Ours,
     request: Request<B>,
     deliver: Arc<dyn Deliver>,
@@ -127,7 +127,7 @@ where
     let body = pin!(body);
     let mut source = BodySource::new(body, parts.extensions.get().cloned());
     let outcome = match ours {
-        Ours::Chunked(route) => chunked(&shared, route, &parts, &mut source, deliver).await,
+        Ours::Chunked(route) => chunked(&shared, &rules, route, &parts, &mut source, deliver).await,
         Ours::Refused(problem) => Err(problem.into_reply()),
     };
     match outcome {
@@ -140,7 +140,7 @@ where
             // slow was waited for long enough.
             let is_slow = refusal.status() == StatusCode::REQUEST_TIMEOUT;
             if !is_slow && (source.is_used() || !expects_continue(&parts.headers)) {
-                let bytes_max = discard_limit(shared.config.uploads.chunk_size);
+                let bytes_max = discard_limit(rules.config.uploads.chunk_size);
                 let _ = tokio::time::timeout(DISCARD_FOR, source.discard(bytes_max)).await;
             }
             whole(refusal)
@@ -156,6 +156,7 @@ fn whole(reply: Reply) -> Answer {
 /// to its end.
 async fn chunked<B>(
     shared: &Shared,
+    rules: &Rules,
     route: Route,
     parts: &Parts,
     source: &mut BodySource<'_, B>,
@@ -171,18 +172,20 @@ where
         return Err(chunked::method_not_allowed(route).into_reply());
     }
     let signer = match chunked::is_create(route, parts) {
-        true => authorise(shared, &parts.headers, parts.uri.path()).map_err(Problem::into_reply)?,
+        true => {
+            authorise(&rules.gate, &parts.headers, parts.uri.path()).map_err(Problem::into_reply)?
+        }
         false => None,
     };
-    let command = chunked::parse(&shared.config, route, parts).map_err(Problem::into_reply)?;
+    let command = chunked::parse(&rules.config, route, parts).map_err(Problem::into_reply)?;
     let reply = match command {
         Command::Create(upload) => {
-            check_no_body(shared, source).await?;
-            create(shared, parts, upload, signer, deliver).await
+            check_no_body(rules, source).await?;
+            create(shared, rules, parts, upload, signer, deliver).await
         }
-        Command::Append(append) => append_chunk(shared, &append, source, deliver).await,
-        Command::Status(id) => status(shared, &id).await,
-        Command::Events(id) => return events(shared, parts, id).await,
+        Command::Append(append) => append_chunk(shared, rules, &append, source, deliver).await,
+        Command::Status(id) => status(shared, rules, &id).await,
+        Command::Events(id) => return events(shared, rules, parts, id).await,
         Command::Cancel(id) => {
             let cancelled = shared.engine.cancel(&id).await;
             cancelled
@@ -194,14 +197,14 @@ where
 }
 
 /// Refuses a body of a request that has none.
-async fn check_no_body<B>(shared: &Shared, source: &mut BodySource<'_, B>) -> Result<(), Reply>
+async fn check_no_body<B>(rules: &Rules, source: &mut BodySource<'_, B>) -> Result<(), Reply>
 where
     B: Body<Data = Bytes> + Send,
 {
     if source.is_empty() {
         return Ok(());
     }
-    let within = shared.config.uploads.stall_timeout;
+    let within = rules.config.uploads.stall_timeout;
     match tokio::time::timeout(within, source.has_bytes()).await {
         Ok(false) => Ok(()),
         Ok(true) => Err(chunked::unexpected_body().into_reply()),
@@ -211,6 +214,7 @@ where
 
 async fn create(
     shared: &Shared,
+    rules: &Rules,
     parts: &Parts,
     upload: NewUpload,
     signer: Option<&str>,
@@ -219,31 +223,33 @@ async fn create(
     let declaration = upload.declaration;
     let owner = shared.hooks.on_create(parts, &declaration, signer)?;
     let random = match &upload.idempotency_key {
-        Some(key) => shared.gate.ring().idempotent_id(&owner, key),
+        Some(key) => rules.gate.ring().idempotent_id(&owner, key),
         None => random().map_err(|refusal| Problem::from(refusal).into_reply())?,
     };
-    let id = SessionId::new(random, shared.config.server.name.as_deref());
+    let id = SessionId::new(random, rules.config.server.name.as_deref());
     let idempotent = upload.idempotency_key.is_some();
     let create = Create {
         id,
         idempotent,
         declaration,
         owner,
+        config: Arc::clone(&rules.config),
     };
     let created = shared.engine.create(create, deliver).await;
     let created = created.map_err(|refusal| Problem::from(refusal).into_reply())?;
-    let base = &shared.config.server.public_base;
-    let durability = shared.config.durability().name();
+    let base = &rules.config.server.public_base;
+    let durability = rules.config.durability().name();
     Ok(chunked::created(
         &created,
         base,
         durability,
-        shared.config.delivery.on_unknown,
+        rules.config.delivery.on_unknown,
     ))
 }
 
 async fn append_chunk<B>(
     shared: &Shared,
+    rules: &Rules,
     append: &Append,
     source: &mut BodySource<'_, B>,
     deliver: Arc<dyn Deliver>,
@@ -257,23 +263,28 @@ where
     Ok(chunked::appended(
         &appended,
         number,
-        shared.config.delivery.on_unknown,
+        rules.config.delivery.on_unknown,
     ))
 }
 
-async fn status(shared: &Shared, id: &SessionId) -> Result<Reply, Reply> {
+async fn status(shared: &Shared, rules: &Rules, id: &SessionId) -> Result<Reply, Reply> {
     let status = shared.engine.status(id).await;
     let (view, gaps) = status.map_err(|refusal| refuse(id, refusal))?;
     Ok(chunked::status(
         id,
         &view,
         &gaps,
-        shared.config.delivery.on_unknown,
+        rules.config.delivery.on_unknown,
     ))
 }
 
 /// Begins a stream of an upload's events.
-async fn events(shared: &Shared, parts: &Parts, id: SessionId) -> Result<Answer, Reply> {
+async fn events(
+    shared: &Shared,
+    rules: &Rules,
+    parts: &Parts,
+    id: SessionId,
+) -> Result<Answer, Reply> {
     let watched = shared.engine.watch(&id).await;
     let (watch, view, gaps) = watched.map_err(|refusal| refuse(&id, refusal))?;
     if let Some(reply) = chunked::seen_all(parts, &view) {
@@ -283,7 +294,7 @@ async fn events(shared: &Shared, parts: &Parts, id: SessionId) -> Result<Answer,
     if parts.method == Method::HEAD {
         return Ok(whole(head));
     }
-    let on_unknown = shared.config.delivery.on_unknown;
+    let on_unknown = rules.config.delivery.on_unknown;
     let engine = Arc::clone(&shared.engine);
     let feed = Feed::new(engine, id, on_unknown, (watch, &view, &gaps));
     Ok(head.map(|_| Content::Events(FeedBody::new(feed))))
@@ -304,14 +315,14 @@ fn random<const N: usize>() -> Result<[u8; N], Refusal> {
 
 /// Checks the signature of a request; answers the id of the key that made it.
 pub(crate) fn authorise<'a>(
-    shared: &'a Shared,
+    gate: &'a Gate,
     headers: &HeaderMap,
     path: &str,
 ) -> Result<Option<&'a str>, Problem> {
     let signature = Headers(headers)
         .one(auth::path::HEADER)?
         .map(HeaderValue::as_bytes);
-    shared.gate.check(path, signature).map_err(|denied| {
+    gate.check(path, signature).map_err(|denied| {
         let (code, detail) = match denied {
             Denied::Missing => (
                 Code::SIGNATURE_MISSING,
@@ -328,9 +339,9 @@ pub(crate) fn authorise<'a>(
 }
 
 /// A signature of ours for a path of the app, by the key that signs now.
-fn path_signature(shared: &Shared, path: &str) -> Option<(HeaderName, HeaderValue)> {
+fn path_signature(gate: &Gate, path: &str) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_static(auth::path::HEADER);
-    let value = HeaderValue::try_from(shared.gate.sign(path)?).ok()?;
+    let value = HeaderValue::try_from(gate.sign(path)?).ok()?;
     Some((name, value))
 }
 
@@ -404,8 +415,9 @@ where
 {
     let (key, header) = (delivery.key, Arc::clone(&delivery.header));
     let boundary = random().map_err(|_| "no random bytes")?;
-    let signature = path_signature(shared, shared.template.path());
-    let (request, digested) = shared.template.request(delivery, boundary, signature);
+    let rules = shared.rules.now();
+    let signature = path_signature(&rules.gate, rules.template.path());
+    let (request, digested) = rules.template.request(delivery, boundary, signature);
     let (mut parts, body) = request.into_parts();
     shared.hooks.on_handoff(&mut parts, key, &header);
     #[cfg_attr(

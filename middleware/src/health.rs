@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::config::{Durability, UploadConfig};
+use crate::config::Durability;
 use crate::engine::{Condition, Disk, Engine};
 use crate::network::By;
 
@@ -47,14 +47,13 @@ use crate::network::By;
 /// ```
 #[derive(Clone)]
 pub struct Health {
-    config: Arc<UploadConfig>,
     // Not all that the layer shares: who watches the server does not keep its directory locked.
     engine: Arc<Engine>,
 }
 
 impl Health {
-    pub(crate) fn new(config: Arc<UploadConfig>, engine: Arc<Engine>) -> Self {
-        Self { config, engine }
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
     }
 
     /// Whether uploads can be taken now. The answer comes within a second, also from a disk that
@@ -69,7 +68,7 @@ impl Health {
     #[must_use]
     pub fn features(&self) -> Vec<&'static str> {
         let all = [
-            ("chunked", self.config.speaks_chunked()),
+            ("chunked", self.engine.config().now().speaks_chunked()),
             ("redis", self.engine.has_peers()),
         ];
         let on = all.into_iter().filter(|(_, on)| *on);
@@ -79,7 +78,7 @@ impl Health {
     /// What acknowledgements of new uploads survive.
     #[must_use]
     pub fn durability(&self) -> Durability {
-        self.config.durability()
+        self.engine.config().now().durability()
     }
 }
 
@@ -253,7 +252,7 @@ mod tests {
     }
 
     async fn layer(dir: &tempfile::TempDir, dialect: bool) -> (SteadfastLayer, crate::Driver) {
-        let mut config = UploadConfig::default();
+        let mut config = crate::UploadConfig::default();
         config.uploads.state_dir = dir.path().join("state");
         config.uploads.min_free_space = 0;
         config.uploads.chunked_uploads_enabled = dialect;

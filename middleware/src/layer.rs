@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use crate::auth::{Gate, KeyRing};
 use crate::blob::{Blobs, Local, StateDir};
 use crate::clock::Clock;
-use crate::config::{self, Durability, UploadConfig};
+use crate::config::{self, Durability, Live, UploadConfig};
 use crate::dedup::Saved;
 use crate::driver::Driver;
 use crate::engine::Engine;
@@ -59,19 +59,58 @@ pub struct SteadfastLayer {
 
 /// What every service made by one layer shares.
 pub(crate) struct Shared {
-    pub(crate) config: Arc<UploadConfig>,
+    /// What requests go by. Each takes it once.
+    pub(crate) rules: Live<Rules>,
     pub(crate) engine: Arc<Engine>,
-    pub(crate) gate: Gate,
-    pub(crate) template: Template,
     pub(crate) hooks: Hooks,
     pub(crate) saved: Saved,
     /// Keeps the directory locked.
     pub(crate) state_dir: Arc<StateDir>,
 }
 
+/// A configuration, and what is made of it.
+pub(crate) struct Rules {
+    pub(crate) config: Arc<UploadConfig>,
+    pub(crate) gate: Gate,
+    pub(crate) template: Template,
+}
+
+impl Rules {
+    /// # Errors
+    /// Why it cannot be used.
+    fn new(config: Arc<UploadConfig>, state_dir: &StateDir) -> Result<Self, Error> {
+        check_places(&config)?;
+        let ring = KeyRing::open(&config.security, state_dir.path());
+        let ring = ring.map_err(|error| Error::because("there is no usable secret", error))?;
+        let gate = Gate::new(&config.security, &config.server.public_base, ring);
+        let template = Template::new(&config.delivery)
+            .ok_or_else(|| Error::new("delivery.path or delivery.method is not valid"))?;
+        Ok(Self {
+            config,
+            gate,
+            template,
+        })
+    }
+}
+
+impl Shared {
+    /// Has everything that begins from now on go by `config`.
+    ///
+    /// # Errors
+    /// Why it cannot be used; nothing is changed then.
+    pub(crate) fn configure(&self, config: UploadConfig) -> Result<(), Error> {
+        let config = Arc::new(config);
+        let rules = Rules::new(Arc::clone(&config), &self.state_dir)?;
+        self.engine.configure(config);
+        self.rules.replace(Arc::new(rules));
+        Ok(())
+    }
+}
+
 impl SteadfastLayer {
     /// Reads `path`, opens the state directory, and answers the layer and the [`Driver`] that
-    /// does its background work. What the file says that is old or has no effect is logged.
+    /// does its background work. What the file says that is old or has no effect is logged. The
+    /// driver follows the file: see [`Driver::follow`].
     ///
     /// # Errors
     /// Everything that is wrong with the file, or why the state directory cannot be used.
@@ -81,7 +120,8 @@ impl SteadfastLayer {
         for notice in &loaded.notices {
             tracing::warn!("{notice}");
         }
-        Self::from_config(loaded.config).await
+        let (layer, driver) = Self::from_config(loaded.config).await?;
+        Ok((layer, driver.follow(path)))
     }
 
     /// The same from a configuration that was read already.
@@ -92,12 +132,9 @@ impl SteadfastLayer {
     pub async fn from_config(mut config: UploadConfig) -> Result<(Self, Driver), Error> {
         let state_dir = open_state_dir(&config).await?;
         warn_of_mount(&config);
-        let ring = KeyRing::open(&config.security, state_dir.path());
-        let ring = ring.map_err(|error| Error::because("there is no usable secret", error))?;
-        let secret_print = ring.fingerprint();
-        let gate = Gate::new(&config.security, &config.server.public_base, ring);
-        let template = Template::new(&config.delivery)
-            .ok_or_else(|| Error::new("delivery.path or delivery.method is not valid"))?;
+        let asked = config.clone();
+        let rules = Rules::new(Arc::new(config.clone()), &state_dir)?;
+        let secret_print = rules.gate.ring().fingerprint();
         let (store, blobs) = open_stores(&config, &state_dir)
             .map_err(|error| Error::because("uploads.state_dir cannot be used", error))?;
         // By now an earlier process over this directory has given its port up as well.
@@ -106,13 +143,15 @@ impl SteadfastLayer {
         let began = clock.read().since;
         let store = share(&mut config, &state_dir, &secret_print, began, store).await?;
         let config = Arc::new(config);
-        let engine = Engine::new(Arc::clone(&config), store, blobs, clock);
+        let rules = Rules {
+            config: Arc::clone(&config),
+            ..rules
+        };
+        let engine = Engine::new(config, store, blobs, clock);
         let hooks = Hooks::default();
         let shared = Arc::new(Shared {
-            config,
+            rules: Live::new(Arc::new(rules)),
             engine,
-            gate,
-            template,
             hooks,
             saved: Saved::default(),
             state_dir: Arc::new(state_dir),
@@ -121,7 +160,7 @@ impl SteadfastLayer {
             Self {
                 shared: Arc::clone(&shared),
             },
-            Driver::new(shared, port),
+            Driver::new(shared, asked, port),
         ))
     }
 
@@ -152,8 +191,7 @@ impl SteadfastLayer {
     /// Tells whether uploads can be taken, for whoever watches the app.
     #[must_use]
     pub fn health(&self) -> Health {
-        let (config, engine) = (&self.shared.config, &self.shared.engine);
-        Health::new(Arc::clone(config), Arc::clone(engine))
+        Health::new(Arc::clone(&self.shared.engine))
     }
 
     /// The uploads, for the app to look at and to manage.
@@ -208,13 +246,21 @@ async fn metrics_port(config: &UploadConfig) -> Result<Option<MetricsPort>, Erro
     }
 }
 
-async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
-    let path = &config.uploads.state_dir;
-    if let Some(key) = config::serving(config).next() {
-        let dir = path.display();
-        let message = format!("uploads.state_dir {dir} is inside of {key}, which is served");
-        return Err(Error::new(message));
+/// Refuses to keep unfinished uploads where finished ones are served.
+fn check_places(config: &UploadConfig) -> Result<(), Error> {
+    match config::serving(config).next() {
+        None => Ok(()),
+        Some(key) => {
+            let dir = config.uploads.state_dir.display();
+            let message = format!("uploads.state_dir {dir} is inside of {key}, which is served");
+            Err(Error::new(message))
+        }
     }
+}
+
+async fn open_state_dir(config: &UploadConfig) -> Result<StateDir, Error> {
+    check_places(config)?;
+    let path = &config.uploads.state_dir;
     let wait = config.timeouts.shutdown + LOCK_GRACE;
     StateDir::open(path, wait).await.map_err(|error| {
         let dir = path.display();

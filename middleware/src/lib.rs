@@ -23,6 +23,7 @@ mod engine;
 mod error;
 mod event;
 mod feed;
+mod follower;
 mod future;
 mod handoff;
 mod health;

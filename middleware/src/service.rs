@@ -8,7 +8,7 @@ use tower_service::Service;
 
 use crate::body::{BoxError, RequestBody, ResponseBody};
 use crate::future::{Ours, ResponseFuture};
-use crate::layer::Shared;
+use crate::layer::{Rules, Shared};
 use crate::protocol::chunked;
 
 /// An app whose upload handler is resumable; made by [`SteadfastLayer`](crate::SteadfastLayer).
@@ -26,15 +26,16 @@ impl<S> Steadfast<S> {
     }
 
     /// What of a request is ours, if anything.
-    fn recognise<B>(&self, request: &Request<B>) -> Option<Ours> {
-        let path = request.uri().path();
-        if let Some(route) = chunked::route(&self.shared.config, path) {
-            return Some(Ours::Chunked(route));
+    fn recognise<B>(&self, request: &Request<B>) -> Option<(Ours, Arc<Rules>)> {
+        let (path, rules) = (request.uri().path(), self.shared.rules.now());
+        if let Some(route) = chunked::route(&rules.config, path) {
+            return Some((Ours::Chunked(route), rules));
         }
-        if self.shared.gate.protects(path) {
-            return crate::future::authorise(&self.shared, request.headers(), path)
+        if rules.gate.protects(path) {
+            return crate::future::authorise(&rules.gate, request.headers(), path)
                 .err()
-                .map(|problem| Ours::Refused(Box::new(problem)));
+                .map(|problem| Ours::Refused(Box::new(problem)))
+                .map(|ours| (ours, Arc::clone(&rules)));
         }
         None
     }

@@ -44,6 +44,7 @@ mod races;
 mod readme;
 mod redis_conformance;
 mod redis_harness;
+mod reload;
 mod restart;
 mod restart_damage;
 mod restart_handoff;

@@ -15,8 +15,8 @@ const RANKS: [&[&str]; 6] = [
     &["engine"],
     &["protocol", "auth", "handoff"],
     &[
-        "layer", "service", "future", "body", "driver", "uploads", "feed", "metrics", "serve",
-        "hooks", "health", "lib", "saboteur",
+        "layer", "service", "future", "body", "driver", "follower", "uploads", "feed", "metrics",
+        "serve", "hooks", "health", "lib", "saboteur",
     ],
 ];
 
@@ -49,7 +49,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
             "network/events.rs",
         ],
     ),
-    (&["notify"], &["dedup/watch.rs"]),
+    (&["notify"], &["dedup/watch.rs", "config/watch.rs"]),
     (&["nix"], &["volume/pace.rs", "network/snapshot.rs"]),
     (&["hyper", "hyper_util"], &["serve/", "serve.rs"]),
     (&["sfv"], &["protocol/"]),

@@ -134,6 +134,18 @@ impl Server {
         self.config = self.config.clone().and(extra);
     }
 
+    /// The file that configures it.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.work().join("config.toml")
+    }
+
+    /// The configuration it was last given, with `extra` over it.
+    #[must_use]
+    pub fn config_with(&self, extra: &str) -> String {
+        self.config.clone().and(extra).text()
+    }
+
     /// `SIGKILL`, then waits for the end.
     pub fn kill9(&mut self) {
         self.process.kill9();

@@ -8,6 +8,8 @@ use super::raw::{Value, ValueKind};
 
 type Read = dyn Fn(&Value, &mut UploadConfig) -> Result<(), Vec<Wrong>>;
 type Show = dyn Fn(&mut UploadConfig) -> Option<String>;
+type Copy = dyn Fn(&mut UploadConfig, &mut UploadConfig);
+type Same = dyn Fn(&mut UploadConfig, &mut UploadConfig) -> bool;
 
 /// A key of the file. Reading, printing, "did you mean", the environment and the check of the
 /// bundled file all walk the same list of these ([`keys`](super::tables::keys)).
@@ -16,6 +18,8 @@ pub(super) struct Key {
     pub(super) path: &'static str,
     read: Box<Read>,
     show: Box<Show>,
+    copy: Box<Copy>,
+    same: Box<Same>,
     read_text: Box<dyn Fn(&str) -> ValueKind>,
 }
 
@@ -39,6 +43,16 @@ impl Key {
     pub(super) fn show(&self, config: &UploadConfig) -> Option<String> {
         // A key has one accessor, and reading needs it mutable; printing is rare enough to copy.
         (self.show)(&mut config.clone())
+    }
+
+    /// Gives `to` the value that `from` has.
+    pub(super) fn copy(&self, from: &UploadConfig, to: &mut UploadConfig) {
+        (self.copy)(&mut from.clone(), to);
+    }
+
+    /// Whether both have the same value.
+    pub(super) fn is_same(&self, one: &UploadConfig, other: &UploadConfig) -> bool {
+        (self.same)(&mut one.clone(), &mut other.clone())
     }
 
     /// What the text of an environment variable means for this key.
@@ -71,6 +85,8 @@ pub(super) fn key<K: Kind>(
             Ok(())
         }),
         show: Box::new(move |config| shown.show(place(config))),
+        copy: Box::new(move |from, to| place(to).clone_from(place(from))),
+        same: Box::new(move |one, other| place(one) == place(other)),
         read_text: Box::new(move |text| texts.read_text(text)),
     }
 }

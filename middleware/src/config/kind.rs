@@ -12,7 +12,7 @@ use super::units::{SIZE_MAX, parse_duration, parse_size, show_duration, show_siz
 /// One kind of value. Combinators ([`Optional`], [`List`]) make kinds of kinds.
 pub(super) trait Kind: 'static {
     /// What a value of this kind is in the program.
-    type Out;
+    type Out: Clone + PartialEq;
 
     /// Whether a refusal may offer the default as an example.
     const EXAMPLE: bool = false;

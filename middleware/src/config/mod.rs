@@ -39,6 +39,7 @@
 //! ```
 
 mod alias;
+mod change;
 mod cidr;
 mod cross;
 mod duplicate;
@@ -48,6 +49,7 @@ mod error;
 mod file;
 mod key;
 mod kind;
+mod live;
 mod load;
 mod place;
 mod raw;
@@ -60,10 +62,13 @@ mod tables;
 mod text;
 mod unbuilt;
 mod units;
+mod watch;
 
+pub(crate) use change::replace;
 pub use cidr::Cidr;
 pub(crate) use cross::serving;
 pub use error::{ConfigError, Notice};
+pub(crate) use live::Live;
 pub use load::Loaded;
 pub use redis_url::RedisUrl;
 pub use secret::{Secret, SecretError};
@@ -72,6 +77,7 @@ pub use tables::{
     Method, Metrics, Mode, Network, OnConflict, OnUnknown, Rufh104, Scheme, Security, SecurityKey,
     Server, SessionStore, Sessions, Storage, Timeouts, Times, UploadConfig, Uploads, Workers,
 };
+pub(crate) use watch::Watch;
 
 #[cfg(test)]
 mod tests;

@@ -38,6 +38,17 @@ const PLACEHOLDERS: &[&str] = &[
 #[derive(Clone)]
 pub struct Secret(Arc<[u8]>);
 
+/// Takes as long wherever the first difference is.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        let different = self.0.iter().zip(other.0.iter());
+        let different = different.fold(0, |found, (one, other)| found | (one ^ other));
+        self.0.len() == other.0.len() && std::hint::black_box(different) == 0
+    }
+}
+
+impl Eq for Secret {}
+
 impl Secret {
     /// Takes the bytes as they are: no decoding, no trimming.
     ///

@@ -8,7 +8,7 @@ use crate::config::{Method, Mode, Times, UploadConfig};
 const QUIET: Duration = Duration::from_secs(5);
 
 /// What is to be done where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
 pub struct Settings {
     pub(super) directory: PathBuf,

@@ -85,7 +85,7 @@ impl Engine {
         }
         // What no pause changes is said at once.
         claim::check(active, append.target)?;
-        let settle = self.config.network.settle;
+        let settle = self.config.now().network.settle;
         let opened = timeout(settle + PAUSE_MARGIN, self.gate.opened());
         tokio::select! {
             opened = opened => opened.map_err(|_| Refusal::Paused { settle }),
@@ -95,13 +95,19 @@ impl Engine {
 
     /// The body of a request for `span`, read in time and not in pauses.
     fn paced<'a>(&'a self, source: &'a mut dyn Source, span: Span) -> Paced<'a> {
+        let config = self.config.now();
         let patience = Patience {
-            stall: self.config.uploads.stall_timeout,
-            rate_min: self.config.uploads.min_rate,
+            stall: config.uploads.stall_timeout,
+            rate_min: config.uploads.min_rate,
             // For the network none lasts so long.
-            pause: self.config.network.max_pause + PAUSE_MARGIN,
+            pause: config.network.max_pause + PAUSE_MARGIN,
         };
-        Paced::new(source, span.len, (&self.gate, patience), self.events().counts())
+        Paced::new(
+            source,
+            span.len,
+            (&self.gate, patience),
+            self.events().counts(),
+        )
     }
 
     /// Opens an upload that has not expired.

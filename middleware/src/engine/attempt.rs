@@ -55,7 +55,7 @@ impl Engine {
             self.count_again(active);
         }
         let began = Instant::now();
-        let outcome = match self.config.delivery.mode {
+        let outcome = match self.config.now().delivery.mode {
             config::Mode::Handler => self.hand_over(active, blob, &job.deliver, sha256).await,
             config::Mode::Store => self.publish(active, sha256).await,
         };
@@ -76,7 +76,7 @@ impl Engine {
     /// Puts on record that an earlier process died in a hand-off.
     async fn note_interruption(&self, active: &Active) -> Result<(), Refusal> {
         let failed = Entry::HandoffFailed {
-            failure: match self.config.delivery.mode {
+            failure: match self.config.now().delivery.mode {
                 config::Mode::Handler => Failure::Interrupted,
                 // A publication finds what it did.
                 config::Mode::Store => Failure::NotStored,
@@ -118,7 +118,8 @@ impl Engine {
         // A task of its own, so that a panic of the handler is an outcome and not ours.
         let deliver = Arc::clone(deliver);
         let mut task = tokio::spawn(async move { deliver.deliver(delivery).await });
-        let delivered = tokio::time::timeout(self.config.delivery.timeout, &mut task).await;
+        let within = self.config.now().delivery.timeout;
+        let delivered = tokio::time::timeout(within, &mut task).await;
         match delivered {
             Ok(_) if damage.is_reported() => Outcome::Failed(Failure::Unreadable),
             Ok(Ok(Delivered::Answered {
@@ -139,7 +140,8 @@ impl Engine {
     }
 
     async fn publish(&self, active: &Active, sha256: Option<String>) -> Outcome {
-        let delivery = &self.config.delivery;
+        let config = self.config.now();
+        let delivery = &config.delivery;
         let (header, crc) = {
             let record = &active.lock().record;
             let header = Arc::clone(&record.header);
@@ -255,7 +257,8 @@ impl Engine {
 
     /// Deletes the bytes of an upload, and what of a publication serves to recognise them.
     pub(super) async fn forget_bytes(&self, key: UploadKey) -> io::Result<()> {
-        let delivery = &self.config.delivery;
+        let config = self.config.now();
+        let delivery = &config.delivery;
         match delivery.mode {
             config::Mode::Handler => self.blobs.remove(key).await,
             config::Mode::Store => self.blobs.settle(key, delivery.storage_path.clone()).await,
@@ -282,7 +285,7 @@ impl Engine {
             Failure::Unreadable => {
                 tracing::error!(%key, "the bytes could not be read as they came in");
             }
-            failure if self.config.delivery.on_unknown == config::OnUnknown::Hold => {
+            failure if self.config.now().delivery.on_unknown == config::OnUnknown::Hold => {
                 tracing::error!(
                     %key, ?failure,
                     "nobody can tell what the handler did: the upload is held, and the handler not \

@@ -1,9 +1,11 @@
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::View;
+use crate::config::UploadConfig;
 use crate::store::Peer;
 use crate::upload::{Declaration, Digest, Owner, SessionId, Target};
 
@@ -18,6 +20,8 @@ pub struct Create {
     pub declaration: Declaration,
     /// Whose it is.
     pub owner: Owner,
+    /// The configuration by which its request was understood.
+    pub config: Arc<UploadConfig>,
 }
 
 /// A new upload, or the one an earlier request with the same id made.

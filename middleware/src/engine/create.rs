@@ -4,6 +4,7 @@ use super::command::{Create, Created};
 use super::deliver::Deliver;
 use super::{Engine, Refusal, View};
 use crate::admission::{Allowance, Full, Request};
+use crate::config::UploadConfig;
 use crate::event::What;
 use crate::store::StoreError;
 use crate::upload::{Declaration, Header, Limits, Record, UploadKey};
@@ -25,7 +26,7 @@ impl Engine {
             return Err(Refusal::Draining);
         }
         self.check_reachable()?;
-        let bytes_max = self.bytes_max();
+        let bytes_max = bytes_max(&create.config);
         if create.declaration.total > bytes_max {
             return Err(Refusal::TooLarge { bytes_max });
         }
@@ -45,15 +46,6 @@ impl Engine {
             };
         }
         Ok(created)
-    }
-
-    /// The largest file there can ever be room for.
-    fn bytes_max(&self) -> u64 {
-        let bytes_max = self.config.server.max_upload_size;
-        match self.config.uploads.max_reserved_per_owner {
-            0 => bytes_max,
-            of_owner => bytes_max.min(of_owner),
-        }
     }
 
     async fn find_or_make(&self, create: &Create) -> Result<Created, Refusal> {
@@ -158,7 +150,7 @@ impl Engine {
         });
         // What one owner takes is counted on all servers together, where there are others.
         let shared = self.bound().is_some();
-        let uploads = &self.config.uploads;
+        let uploads = &create.config.uploads;
         let (per_owner, reserved) = match shared {
             true => (0, 0),
             false => (
@@ -194,18 +186,27 @@ impl Engine {
     }
 
     fn header(&self, create: &Create) -> Header {
-        let uploads = &self.config.uploads;
+        let uploads = &create.config.uploads;
         Header {
             created: self.clock.now(),
             owner: create.owner.clone(),
             declaration: create.declaration.clone(),
-            durability: self.config.durability(),
+            durability: create.config.durability(),
             limits: Limits {
                 chunk_size: uploads.chunk_size,
                 chunk_size_min: uploads.min_chunk_size,
                 chunk_size_max: uploads.max_chunk_size,
             },
         }
+    }
+}
+
+/// The largest file there can ever be room for.
+fn bytes_max(config: &UploadConfig) -> u64 {
+    let bytes_max = config.server.max_upload_size;
+    match config.uploads.max_reserved_per_owner {
+        0 => bytes_max,
+        of_owner => bytes_max.min(of_owner),
     }
 }
 

@@ -87,9 +87,28 @@ impl Engine {
             }
         };
         // After that time the client is told to come back.
-        tokio::time::timeout(self.config.delivery.finalize_wait, outcome)
+        let within = self.config.now().delivery.finalize_wait;
+        tokio::time::timeout(within, outcome)
             .await
             .unwrap_or_else(|_| view(&active.lock()))
+    }
+
+    /// From now on so many uploads are handed over at once.
+    pub(super) fn bound_deliveries(&self, max: usize) {
+        let before = self.config.now().delivery.max_concurrent;
+        let deliveries = Arc::clone(&self.deliveries);
+        match before
+            .checked_sub(max)
+            .and_then(|fewer| u32::try_from(fewer).ok())
+        {
+            None => deliveries.add_permits(max.saturating_sub(before)),
+            // Those that run may end first.
+            Some(fewer) => drop(tokio::spawn(async move {
+                if let Ok(places) = deliveries.acquire_many(fewer).await {
+                    places.forget();
+                }
+            })),
+        }
     }
 
     /// Makes the hand-off of a complete upload due now; whether it was not, and is to be made.
@@ -118,7 +137,7 @@ impl Engine {
 
     /// Whether a hand-off remains to be made, or to be made again.
     pub(super) fn is_due(&self, record: &Record) -> bool {
-        let hold = self.config.delivery.on_unknown == config::OnUnknown::Hold;
+        let hold = self.config.now().delivery.on_unknown == config::OnUnknown::Hold;
         match record.state {
             State::Receiving => record.is_complete(),
             State::Finishing | State::Undelivered => true,

@@ -60,7 +60,7 @@ pub use view::{Gaps, View};
 use crate::admission::Budget;
 use crate::blob::Blobs;
 use crate::clock::Clock;
-use crate::config::UploadConfig;
+use crate::config::{Live, UploadConfig};
 use crate::event::Events;
 use crate::network::Gate;
 use crate::store::Store;
@@ -70,7 +70,7 @@ use crate::upload::Deadlines;
 pub struct Engine {
     /// Itself, for tasks of its own.
     me: Weak<Self>,
-    config: Arc<UploadConfig>,
+    config: Live<UploadConfig>,
     store: Arc<dyn Store>,
     blobs: Arc<dyn Blobs>,
     clock: Clock,
@@ -126,7 +126,7 @@ impl Engine {
             me: me.clone(),
             schedule: schedule::Schedule::default(),
             deliveries: Arc::new(Semaphore::new(config.delivery.max_concurrent)),
-            config,
+            config: Live::new(config),
             store,
             blobs,
             clock,
@@ -162,6 +162,18 @@ impl Engine {
         &self.witness.events
     }
 
+    /// The configuration, which [`Engine::configure`] replaces.
+    #[must_use]
+    pub fn config(&self) -> &Live<UploadConfig> {
+        &self.config
+    }
+
+    /// From now on `config` is in force.
+    pub fn configure(&self, config: Arc<UploadConfig>) {
+        self.bound_deliveries(config.delivery.max_concurrent);
+        self.config.replace(config);
+    }
+
     #[cfg(test)]
     /// Whether the disk failed: nothing more is taken then.
     #[must_use]
@@ -190,7 +202,8 @@ impl Engine {
     }
 
     fn deadlines(&self) -> Deadlines {
-        let uploads = &self.config.uploads;
+        let config = self.config.now();
+        let uploads = &config.uploads;
         let clock = self.clock.read();
         Deadlines {
             now: clock.now,

@@ -22,7 +22,7 @@ impl Engine {
 
     /// Whether the upload is held, or will be: nobody knows what its handler did.
     pub(super) fn is_undecided(&self, record: &Record) -> bool {
-        let hold = self.config.delivery.on_unknown == config::OnUnknown::Hold;
+        let hold = self.config.now().delivery.on_unknown == config::OnUnknown::Hold;
         hold && (record.in_handoff || record.state == State::Unknown)
     }
 
@@ -83,7 +83,7 @@ impl Engine {
 
     /// The pieces whose bytes must be here. A publication that was cut short may have taken them.
     fn claimed(&self, record: &Record) -> Vec<(Span, Piece)> {
-        let taken = self.config.delivery.mode == config::Mode::Store;
+        let taken = self.config.now().delivery.mode == config::Mode::Store;
         if record.ended.is_some() || (taken && record.state != State::Receiving) {
             return Vec::new();
         }

@@ -129,7 +129,7 @@ impl Engine {
         if self.latch.is_shut() {
             return Disk::Failed;
         }
-        let keep_free = self.config.uploads.min_free_space;
+        let keep_free = self.config.now().uploads.min_free_space;
         self.space.disk(&self.blobs, keep_free).await
     }
 

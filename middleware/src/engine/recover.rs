@@ -155,7 +155,7 @@ impl Engine {
             Ok(None) => self.expire(key).await,
             Err(StoreError::Lost) => {
                 self.budget.release(key);
-                let kept = self.config.uploads.max_resumable_age;
+                let kept = self.config.now().uploads.max_resumable_age;
                 let due = self.deadlines().end(changed, kept);
                 self.known.discover_lost(key, due);
                 self.untell(key).await;

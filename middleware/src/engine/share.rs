@@ -180,7 +180,7 @@ impl Engine {
 
     /// What one owner may take on all servers, where that is bounded.
     pub(super) fn bound(&self) -> Option<Bound> {
-        self.store.peers().and_then(|_| bound(&self.config))
+        self.store.peers().and_then(|_| bound(&self.config.now()))
     }
 
     /// Does what other servers ask for, and tells them what they have to be told. Never ends, where
@@ -311,7 +311,7 @@ impl Engine {
     /// Whether bytes of an upload may be gone that its log claims.
     fn is_to_be_proven(&self, record: &Record) -> bool {
         let flushes = record.header.durability == Durability::Power
-            && self.config.durability() == Level::Power;
+            && self.config.now().durability() == Level::Power;
         flushes && record.ended.is_none() && !record.is_proven && !self.is_undecided(record)
     }
 

@@ -6,7 +6,7 @@ use crate::config::text;
 use crate::config::units::{DAY, INSTANT};
 
 /// `[network]`: how a change of network is noticed and waited for (seed: network resilience guide).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// How often the interfaces are looked at where the system does not report changes.
     pub poll_interval: Duration,

@@ -35,7 +35,7 @@ pub struct Security {
 }
 
 /// One secret of several: `[[security.keys]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecurityKey {
     /// The name that requests use for it: visible ASCII, unique.
     pub id: String,

@@ -7,6 +7,7 @@ use super::{Loaded, UploadConfig};
 
 mod between;
 mod bundled;
+mod change;
 mod environment;
 mod shape;
 mod unbuilt;

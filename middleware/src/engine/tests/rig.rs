@@ -213,6 +213,7 @@ impl Rig {
             idempotent,
             declaration,
             owner,
+            config: self.engine.config().now(),
         };
         self.engine.create(create, self.deliver()).await
     }

@@ -1,0 +1,107 @@
+//! What a new configuration changes in a process that runs.
+
+use std::fmt;
+
+use super::key::Key;
+use super::tables::keys;
+use super::{SessionStore, UploadConfig};
+
+/// Keys that are read once, when the process starts.
+const AT_START: &[&str] = &[
+    "server.bind",
+    "server.name",
+    "server.advertise",
+    "server.max_connections",
+    "server.max_header_size",
+    "uploads.resumable_uploads_enabled",
+    "uploads.state_dir",
+    // What is being published belongs to one place.
+    "delivery.mode",
+    "delivery.storage_path",
+    "sessions.store",
+    "sessions.redis_url",
+    "sessions.redis_prefix",
+    "sessions.redis_required",
+    "storage.backend",
+    "storage.bucket",
+    "storage.prefix",
+    "storage.endpoint",
+    "storage.region",
+    "metrics.listen",
+    "logging.format",
+];
+
+/// The same while sessions are shared: what the other servers were told at the start.
+const AT_START_SHARED: &[&str] = &[
+    "uploads.max_resumable_age",
+    "uploads.result_retention",
+    "uploads.max_sessions_per_owner",
+    "uploads.max_reserved_per_owner",
+    "security.secret",
+    "security.secret_file",
+    "security.keys",
+];
+
+/// A key that is not what it was. Secrets are masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// `table.name`.
+    key: &'static str,
+    before: Option<String>,
+    now: Option<String>,
+    /// Whether the old value stays until the process is started again.
+    pub(crate) needs_restart: bool,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [before, now] =
+            [&self.before, &self.now].map(|value| value.as_deref().unwrap_or("not set"));
+        let key = self.key;
+        match self.needs_restart {
+            true => write!(
+                f,
+                "{key} = {now} needs a restart, {before} stays until then"
+            ),
+            false => write!(f, "{key} = {now}, was {before}"),
+        }
+    }
+}
+
+/// What `new` is where `running` runs, which was asked for as `before`; and what that changes.
+pub(crate) fn replace(
+    running: &UploadConfig,
+    before: &UploadConfig,
+    new: &UploadConfig,
+) -> (UploadConfig, Vec<Change>) {
+    let mut next = new.clone();
+    let mut changes = Vec::new();
+    for key in keys() {
+        let needs_restart = is_fixed(&key, running);
+        if needs_restart {
+            key.copy(running, &mut next);
+        }
+        if !key.is_same(before, new) {
+            changes.push(Change {
+                key: key.path,
+                before: key.show(before),
+                now: key.show(new),
+                needs_restart,
+            });
+        }
+    }
+    (next, changes)
+}
+
+fn is_fixed(key: &Key, running: &UploadConfig) -> bool {
+    let shared = running.keeps_sessions() && running.sessions.store == SessionStore::Redis;
+    AT_START.contains(&key.path) || (shared && AT_START_SHARED.contains(&key.path))
+}
+
+/// Every path named above, and whether it is always fixed, for the tests that they are keys and are
+/// documented.
+#[cfg(test)]
+pub(super) fn fixed() -> impl Iterator<Item = (&'static str, bool)> {
+    let always = AT_START.iter().map(|path| (*path, true));
+    always.chain(AT_START_SHARED.iter().map(|path| (*path, false)))
+}
