@@ -132,8 +132,8 @@ async fn an_operators_pause_ends_by_hand_only_and_is_not_waited_for_for_ever() {
     let paused = tokio::time::Instant::now();
     assert_eq!(request.await.unwrap().unwrap_err(), PAUSED);
     assert_eq!(paused.elapsed().as_secs(), 16, "max_pause and a second");
-    let refused = rig.send(&id, 0, &chunk(2 * CHUNK, 0)).await;
-    assert_eq!(refused.unwrap_err(), PAUSED);
+    let (_client, refused) = rig.request(&id, 0);
+    assert_eq!(refused.await.unwrap().unwrap_err(), PAUSED);
     rig.engine.gate().open(By::Operator);
     rig.send(&id, 0, &chunk(2 * CHUNK, 0)).await.unwrap();
 }
