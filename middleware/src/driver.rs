@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use bytes::Bytes;
 
+use crate::admission::Figures;
 use crate::body::{AppResponse, BoxError, RequestBody};
 use crate::config::{self, Durability, UploadConfig};
 use crate::dedup;
@@ -359,7 +360,7 @@ async fn upkeep(shared: &Shared, deliver: Option<Arc<dyn Deliver>>) {
     if let Err(error) = engine.remove_orphans().await {
         tracing::warn!(%error, "bytes that belong to no upload may stay behind");
     }
-    let (mut told, mut told_lost) = (0, 0);
+    let (mut told, mut told_lost, mut told_refused) = (0, 0, 0);
     let mut swept = tokio::time::Instant::now();
     loop {
         let config = engine.config().now();
@@ -368,6 +369,7 @@ async fn upkeep(shared: &Shared, deliver: Option<Arc<dyn Deliver>>) {
         let every = (soonest / 4).clamp(SWEEP_EVERY_MIN, SWEEP_EVERY_MAX);
         tokio::time::sleep(every.min(CLOSE_IDLE_EVERY)).await;
         engine.close_idle().await;
+        engine.adjust_workers();
         let count = engine.sessions();
         if std::mem::replace(&mut told, count) != count {
             tracing::info!("Active upload sessions: {count}");
@@ -376,10 +378,30 @@ async fn upkeep(shared: &Shared, deliver: Option<Arc<dyn Deliver>>) {
         if std::mem::replace(&mut told_lost, lost) != lost {
             tracing::warn!("Uploads that were lost since the start: {lost}");
         }
+        tell_refused(&mut told_refused, engine.figures());
         if swept.elapsed() >= every {
             engine.sweep().await;
             swept = tokio::time::Instant::now();
         }
+    }
+}
+
+/// Says that the disk does not keep up, if more requests were refused than are `told`.
+fn tell_refused(told: &mut u64, figures: Figures) {
+    let Figures {
+        queue,
+        asking,
+        waits,
+        refused,
+        ..
+    } = figures;
+    if std::mem::replace(told, refused) != refused {
+        tracing::warn!(
+            queue,
+            asking,
+            waits,
+            "Requests that were refused since the start, as the disk does not keep up: {refused}"
+        );
     }
 }
 

@@ -1,8 +1,17 @@
-//! Whether there is room: sessions and the bytes they still expect.
+//! Whether there is room: sessions and the bytes they still expect, chunks that wait for a worker.
+//!
+//! A worker makes a chunk durable. Who works, and how, is known to whoever keeps the bytes: it is
+//! told how many may, and drops a chunk's [`Place`] in the [`Queue`] when it begins.
 
 mod budget;
+mod line;
+mod queue;
+mod scale;
 
 pub use budget::{Allowance, Budget, Full, Request, usable};
+pub use line::Figures;
+pub use queue::{Place, Queue};
+pub use scale::Limits;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::upload::{FileName, UploadKey};
+pub use crate::volume::Queued;
 
 /// A boxed future, as a trait object's method returns it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -45,6 +46,10 @@ pub trait Blobs: Send + Sync + 'static {
     /// Forgets our own name of bytes that were published in `dir`, once that is on record.
     fn settle(&self, key: UploadKey, dir: PathBuf) -> BoxFuture<'_, io::Result<()>>;
 
+    /// Lets so many workers make chunks durable at the same time from now on. One worker may take
+    /// all that wait, where that is no more work than one of them.
+    fn employ(&self, workers: usize);
+
     /// Bytes of free space, as far as it is known.
     fn free_space(&self) -> BoxFuture<'_, io::Result<Option<u64>>>;
 }
@@ -59,11 +64,12 @@ pub trait Blob: Send + Sync + 'static {
     /// has stopped, even when the future is dropped before.
     fn write(&self, offset: u64, bytes: Bytes, hold: Hold) -> BoxFuture<'static, io::Result<()>>;
 
-    /// Makes everything written so far durable.
+    /// Makes everything written so far durable, once there is a worker: `queued` is dropped when
+    /// one has begun.
     ///
     /// # Errors
     /// What was written since the last flush may be lost then, whatever a read shows.
-    fn flush(&self) -> BoxFuture<'static, io::Result<()>>;
+    fn flush(&self, queued: Option<Queued>) -> BoxFuture<'static, io::Result<()>>;
 
     /// Makes durable what an earlier process wrote, and lets the next reads show what is.
     fn recover(&self) -> BoxFuture<'static, io::Result<()>>;

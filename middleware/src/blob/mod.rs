@@ -9,5 +9,5 @@
 mod contract;
 mod local;
 
-pub use contract::{Blob, Blobs, FlushFailed, Hold, OnConflict, Publish};
+pub use contract::{Blob, Blobs, FlushFailed, Hold, OnConflict, Publish, Queued};
 pub use local::{Local, StateDir};

@@ -28,9 +28,6 @@ const REFUSED: &[(&str, &str)] = &[
 /// happens anyway, and needs none.
 const IDLE: &[&str] = &[
     "server.trusted_proxies",
-    "server.enable_dynamic_workers",
-    "server.worker_scale_up_thresh",
-    "server.worker_scale_down_thresh",
     "dialects.staged",
     "dialects.tus",
     "dialects.rufh",
@@ -43,9 +40,6 @@ const IDLE: &[&str] = &[
     "storage.region",
     "timeouts.readtimeout",
     "timeouts.writetimeout",
-    "workers.numworkers",
-    "workers.uploadqueuesize",
-    "workers.max_workers",
 ];
 
 /// Adds what is refused and what is noticed.

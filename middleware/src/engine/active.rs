@@ -9,7 +9,7 @@ use super::claim::Claims;
 use super::commit::Commits;
 use super::latch::Latch;
 use super::witness::Witness;
-use crate::blob::{Blob, Blobs};
+use crate::blob::{Blob, Blobs, Queued};
 use crate::event::Counts;
 use crate::store::{Log, Opened, StoreError};
 use crate::upload::{Durability, Entry, Ranges, Record, Span, UploadKey};
@@ -121,11 +121,16 @@ impl Active {
             self.check(&inner.record, &entry)?;
             entry
         };
-        self.add(&mut log, vec![entry]).await
+        self.add(&mut log, vec![entry], None).await
     }
 
     /// Adds entries of bytes that were received, in different ranges; what became of each.
-    pub(super) async fn append_received(&self, entries: Vec<Entry>) -> Vec<Result<(), Refusal>> {
+    /// `queued` is dropped when a worker has begun with them.
+    pub(super) async fn append_received(
+        &self,
+        entries: Vec<Entry>,
+        queued: Queued,
+    ) -> Vec<Result<(), Refusal>> {
         let mut log = self.log.lock().await;
         let checks: Vec<_> = {
             let inner = self.lock();
@@ -136,7 +141,7 @@ impl Active {
         let good: Vec<_> = good
             .filter_map(|(entry, check)| check.is_ok().then_some(entry))
             .collect();
-        let added = self.add(&mut log, good).await;
+        let added = self.add(&mut log, good, Some(queued)).await;
         let both = |check: Result<(), Refusal>| check.and_then(|()| added.clone());
         checks.into_iter().map(both).collect()
     }
@@ -152,7 +157,7 @@ impl Active {
     pub(super) async fn mark(&self) {
         let mut log = self.log.lock().await;
         if log.is_mark_due(&self.lock().record) {
-            let _ = self.add(&mut log, Vec::new()).await;
+            let _ = self.add(&mut log, Vec::new(), None).await;
         }
     }
 
@@ -167,7 +172,12 @@ impl Active {
     }
 
     /// Adds entries that were checked: to the log, flushed with their bytes, then to the record.
-    async fn add(&self, log: &mut OpenLog, entries: Vec<Entry>) -> Result<(), Refusal> {
+    async fn add(
+        &self,
+        log: &mut OpenLog,
+        entries: Vec<Entry>,
+        queued: Option<Queued>,
+    ) -> Result<(), Refusal> {
         let (revision, entries, flushes) = {
             let record = &self.lock().record;
             let power = record.header.durability == Durability::Power;
@@ -184,7 +194,7 @@ impl Active {
         }
         if flushes {
             let began = Instant::now();
-            let flushed = self.flush(log, &entries).await;
+            let flushed = self.flush(log, &entries, queued).await;
             self.counts().flushes.observe(began.elapsed());
             flushed.map_err(|error| self.broken_by(&error, true))?;
         }
@@ -219,12 +229,17 @@ impl Active {
 
     /// Flushes the log, and the bytes that the entries claim, at the same time: an entry carries
     /// the checksum of its bytes, so one without the other is recognised.
-    async fn flush(&self, log: &OpenLog, entries: &[Entry]) -> Result<(), StoreError> {
+    async fn flush(
+        &self,
+        log: &OpenLog,
+        entries: &[Entry],
+        queued: Option<Queued>,
+    ) -> Result<(), StoreError> {
         let claims = |entry: &Entry| matches!(entry, Entry::Received { .. });
         match self.blob.get().filter(|_| entries.iter().any(claims)) {
             None => log.log.flush().await,
             Some(blob) => {
-                let (bytes, log) = tokio::join!(blob.flush(), log.log.flush());
+                let (bytes, log) = tokio::join!(blob.flush(queued), log.log.flush());
                 bytes.map_err(StoreError::Write).and(log)
             }
         }

@@ -11,7 +11,7 @@ use super::deliver::Deliver;
 use super::paced::{Paced, Patience};
 use super::receive::{self, Wanted};
 use super::{Engine, Refusal};
-use crate::upload::Span;
+use crate::upload::{Span, Target};
 
 /// A request waits for the network this much longer than it should have to.
 const PAUSE_MARGIN: Duration = Duration::from_secs(1);
@@ -32,8 +32,10 @@ impl Engine {
             Err(Refusal::NoSession) => return Err(self.absent(&append.id).await),
             opened => opened?,
         };
+        let ticket = active.lock().claims.arrive();
         self.pass_gate(&active, append, source).await?;
-        let duplicate = match claim::admit(&active, append.target).await? {
+        self.pass_queue(&active, append.target).await?;
+        let duplicate = match claim::admit(&active, ticket, append.target).await? {
             Admitted::Duplicate(span, crc) => {
                 let wanted = Wanted {
                     span,
@@ -90,6 +92,19 @@ impl Engine {
         tokio::select! {
             opened = opened => opened.map_err(|_| Refusal::Paused { settle }),
             () = poll_fn(|cx| source.poll_left(cx)) => Ok(()),
+        }
+    }
+
+    /// Lets a request in that is to write, when there is room in the queue. It holds nothing while
+    /// it waits.
+    async fn pass_queue(&self, active: &Active, target: Target) -> Result<(), Refusal> {
+        if !self.queue.is_full() || !claim::is_write(active, target)? {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            room = self.queue.room() => room.map_err(|_| Refusal::Crowded),
+            () = self.ending.cancelled() => Err(Refusal::Draining),
         }
     }
 

@@ -40,23 +40,33 @@ impl Claims {
         }
     }
 
-    /// Lets a request in; also answers how many older ones it has told to stop.
-    fn enter(&mut self, span: Span) -> (u64, CancellationToken, u64) {
+    /// Gives a request that has come its number, before anything is taken from others.
+    pub(super) fn arrive(&mut self) -> Ticket {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        Ticket(ticket)
+    }
+
+    /// Lets a request in; also answers how many older ones it has told to stop. Nothing when a newer
+    /// request for these bytes has entered already.
+    fn enter(&mut self, Ticket(ticket): Ticket, span: Span) -> Option<(CancellationToken, u64)> {
+        if self.overlapping(span).any(|holder| holder.ticket > ticket) {
+            return None;
+        }
         let receives = |holder: &&Holder| !holder.committing && !holder.stop.is_cancelled();
         let mut superseded = 0;
         for holder in self.overlapping(span).filter(receives) {
             holder.stop.cancel();
             superseded += 1;
         }
-        let (ticket, stop) = (self.next_ticket, CancellationToken::new());
-        self.next_ticket += 1;
+        let stop = CancellationToken::new();
         self.holders.push(Holder {
             ticket,
             span,
             committing: false,
             stop: stop.clone(),
         });
-        (ticket, stop, superseded)
+        Some((stop, superseded))
     }
 
     fn leave(&mut self, ticket: u64) {
@@ -84,6 +94,10 @@ impl Claims {
         })
     }
 }
+
+/// When a request came, among those of its upload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket(u64);
 
 /// The right to write a range; it ends when the last holder drops it.
 pub(super) struct Claim {
@@ -127,9 +141,22 @@ pub(super) enum Admitted {
     Duplicate(Span, u32),
 }
 
+/// Whether a request is to write, as it looks now.
+pub(super) fn is_write(active: &Active, target: Target) -> Result<bool, Refusal> {
+    if !active.is_usable() {
+        return Err(active.refusal());
+    }
+    let plan = plan(&active.lock(), target)?;
+    Ok(matches!(plan, Plan::Write { .. }))
+}
+
 /// Plans a request and waits until older ones for the same bytes are out of the way.
-pub(super) async fn admit(active: &Arc<Active>, target: Target) -> Result<Admitted, Refusal> {
-    let (claim, span) = match enter(active, target).await? {
+pub(super) async fn admit(
+    active: &Arc<Active>,
+    ticket: Ticket,
+    target: Target,
+) -> Result<Admitted, Refusal> {
+    let (claim, span) = match enter(active, ticket, target).await? {
         Entered::Claimed(claim, span) => (claim, span),
         Entered::Held(span, crc) => return Ok(Admitted::Duplicate(span, crc)),
     };
@@ -161,9 +188,9 @@ enum Entered {
     Held(Span, u32),
 }
 
-async fn enter(active: &Arc<Active>, target: Target) -> Result<Entered, Refusal> {
+async fn enter(active: &Arc<Active>, ticket: Ticket, target: Target) -> Result<Entered, Refusal> {
     loop {
-        if let Some(entered) = try_enter(active, target).await? {
+        if let Some(entered) = try_enter(active, ticket, target).await? {
             return Ok(entered);
         }
         adopt(active, target).await?;
@@ -171,7 +198,11 @@ async fn enter(active: &Arc<Active>, target: Target) -> Result<Entered, Refusal>
 }
 
 /// Enters a request, unless it changes the chunk size first.
-async fn try_enter(active: &Arc<Active>, target: Target) -> Result<Option<Entered>, Refusal> {
+async fn try_enter(
+    active: &Arc<Active>,
+    ticket: Ticket,
+    target: Target,
+) -> Result<Option<Entered>, Refusal> {
     let _size_stays = active.planning.read().await;
     let mut inner = active.lock();
     // Whoever removes the upload marks it first and stops those who are in afterwards.
@@ -182,11 +213,12 @@ async fn try_enter(active: &Arc<Active>, target: Target) -> Result<Option<Entere
     Ok(match plan(&inner, target)? {
         Plan::Duplicate { span, held } => Some(Entered::Held(span, held.crc)),
         Plan::Write { span, adopt: None } => {
-            let (ticket, stop, superseded) = inner.claims.enter(span);
+            let entered = inner.claims.enter(ticket, span);
+            let (stop, superseded) = entered.ok_or(Refusal::Superseded)?;
             active.counts().takeovers.add(superseded);
             let claim = Claim {
                 active: Arc::clone(active),
-                ticket,
+                ticket: ticket.0,
                 stop,
             };
             Some(Entered::Claimed(claim, span))

@@ -118,6 +118,8 @@ pub enum Refusal {
     Busy,
     /// There are as many streams of events as may be, of this upload or of all.
     TooManyStreams { of_upload: bool },
+    /// Too many chunks wait to be made durable.
+    Crowded,
     /// The server is shutting down.
     Draining,
     /// The disk failed, and nothing can be promised any more.

@@ -9,6 +9,7 @@ use super::active::Active;
 use super::claim::Claim;
 use super::deliver::Deliver;
 use super::{Engine, Refusal};
+use crate::admission::Place;
 use crate::upload::{Entry, Span};
 
 /// Chunks of one upload whose last byte has arrived.
@@ -26,6 +27,7 @@ struct Waiting {
     entry: Entry,
     /// Kept until the entry is on record: nobody may write these bytes meanwhile.
     claim: Arc<Claim>,
+    place: Place,
     done: oneshot::Sender<Result<(), Refusal>>,
 }
 
@@ -85,7 +87,13 @@ impl Engine {
             crc,
             at: self.clock.now(),
         };
-        let waiting = Waiting { entry, claim, done };
+        let place = self.queue.enter();
+        let waiting = Waiting {
+            entry,
+            claim,
+            place,
+            done,
+        };
         if active.commits.push(waiting) {
             let (engine, active) = (Arc::clone(self), Arc::clone(active));
             let deliver = Arc::clone(deliver);
@@ -98,16 +106,19 @@ impl Engine {
     async fn lead(self: &Arc<Self>, active: &Arc<Active>, deliver: &Arc<dyn Deliver>) {
         let _leading = Leading(&active.commits);
         while let Some(waiting) = active.commits.take() {
-            let entries = waiting.iter().map(|waiting| waiting.entry.clone());
-            let results = active.append_received(entries.collect()).await;
-            let waiting = waiting.into_iter().map(|waiting| {
-                drop(waiting.claim);
-                waiting.done
-            });
-            let waiting: Vec<_> = waiting.collect();
+            let (mut entries, mut places) = (Vec::new(), Vec::new());
+            let (mut claims, mut callers) = (Vec::new(), Vec::new());
+            for waiting in waiting {
+                entries.push(waiting.entry);
+                places.push(waiting.place);
+                claims.push(waiting.claim);
+                callers.push(waiting.done);
+            }
+            let results = active.append_received(entries, Box::new(places)).await;
+            drop(claims);
             self.note_progress(active);
             self.start_finisher(active, deliver);
-            for (done, result) in waiting.into_iter().zip(results) {
+            for (done, result) in callers.into_iter().zip(results) {
                 // Whose client has left needs no answer.
                 let _ = done.send(result);
             }

@@ -57,7 +57,7 @@ pub use readiness::{Condition, Disk};
 pub use redeliver::Redelivery;
 pub use view::{Gaps, View};
 
-use crate::admission::Budget;
+use crate::admission::{Budget, Figures, Limits, Queue};
 use crate::blob::Blobs;
 use crate::clock::Clock;
 use crate::config::{Live, UploadConfig};
@@ -75,6 +75,8 @@ pub struct Engine {
     blobs: Arc<dyn Blobs>,
     clock: Clock,
     budget: Budget,
+    /// Chunks that wait to be made durable.
+    queue: Queue,
     table: table::Table,
     /// Work that goes on when its request has ended.
     tasks: TaskTracker,
@@ -122,6 +124,8 @@ impl Engine {
             Some(_) => Budget::watched(),
             None => Budget::default(),
         };
+        let employer = Arc::clone(&blobs);
+        let queue = Queue::new(Limits::of(&config), move |workers| employer.employ(workers));
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             schedule: schedule::Schedule::default(),
@@ -133,6 +137,7 @@ impl Engine {
             budget,
             witness: witness::Witness::new(events.clone(), Arc::clone(&known)),
             known,
+            queue,
             scanned: Mutex::default(),
             lost: AtomicU64::new(0),
             creates: turns::Turns::default(),
@@ -172,6 +177,17 @@ impl Engine {
     pub fn configure(&self, config: Arc<UploadConfig>) {
         self.bound_deliveries(config.delivery.max_concurrent);
         self.config.replace(config);
+    }
+
+    /// How it is with the workers and their queue.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.queue.figures()
+    }
+
+    /// Lets workers go that are not needed any more, while no chunk comes.
+    pub fn adjust_workers(&self) {
+        self.queue.adjust();
     }
 
     #[cfg(test)]

@@ -263,6 +263,10 @@ fn of_server(refusal: &Refusal) -> Problem {
             Code::BUSY,
             "The server has as many streams of events as it may; ask for the status.",
         ),
+        Refusal::Crowded => problem(
+            Code::BUSY,
+            "The disk of the server does not keep up; send this again in a moment.",
+        ),
         Refusal::Unavailable => problem(
             Code::STORE_UNAVAILABLE,
             "The server's disk failed; nothing that was acknowledged is given up.",
@@ -294,7 +298,7 @@ fn seconds_until_retry(refusal: &Refusal) -> Option<u64> {
         Refusal::Finishing | Refusal::Superseded => Some(1),
         Refusal::Busy | Refusal::NoAnswer(_) => Some(2),
         Refusal::Paused { settle } => Some(settle.as_secs_f64().ceil().max(1.0) as u64),
-        Refusal::Unreachable => Some(jittered()),
+        Refusal::Unreachable | Refusal::Crowded => Some(jittered()),
         Refusal::Draining | Refusal::TooManyStreams { .. } => Some(5),
         Refusal::Unavailable => Some(30),
         Refusal::TooManySessions | Refusal::NoSpace => Some(60),

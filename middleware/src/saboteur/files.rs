@@ -67,8 +67,12 @@ impl Filesystem for Files {
     }
 
     /// Never offered: it would do what a bug leaves out.
-    fn flush_all(&self) -> Option<io::Result<()>> {
-        None
+    fn may_flush_all(&self) -> bool {
+        false
+    }
+
+    fn flush_all(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {

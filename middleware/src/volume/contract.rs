@@ -24,9 +24,11 @@ pub trait Filesystem: Send + Sync + 'static {
     /// Makes the names in a directory durable (`fsync`).
     fn flush_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Makes everything durable at once (`syncfs`), or answers `None` where that is not offered or
-    /// would also wait for a lot that is not ours.
-    fn flush_all(&self) -> Option<io::Result<()>>;
+    /// Whether [`Filesystem::flush_all`] is offered, and would not wait for a lot that is not ours.
+    fn may_flush_all(&self) -> bool;
+
+    /// Makes everything durable at once (`syncfs`).
+    fn flush_all(&self) -> io::Result<()>;
 
     /// Bytes of free space for us on the filesystem of `dir`, as far as it is known.
     fn free_space(&self, dir: &Path) -> io::Result<Option<u64>>;

@@ -1,10 +1,11 @@
 //! Flushes that share their way.
 //!
-//! Up to [`WORKERS_MAX`] files are flushed at the same time, which lets the kernel join their
-//! commits. When more wait, everything is flushed at once, where the filesystem offers that: one
+//! As many files are flushed at the same time as there are workers, which lets the kernel join
+//! their commits. When more wait, everything is flushed at once, where the filesystem offers that: one
 //! call for all of them, a third of the work. Whoever comes while that runs waits for the next round,
 //! because what was written after it began may not be part of it.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +17,8 @@ use tokio::sync::oneshot;
 use super::contract::{File, Filesystem};
 use super::error::is_full;
 
-const WORKERS_MAX: usize = 16;
+/// Workers, until [`Flusher::employ`] says how many.
+const WORKERS: usize = 8;
 /// Files that make it worth to flush everything.
 const MANY: usize = 8;
 /// After others were found to write a lot, files are flushed by themselves for so long.
@@ -50,16 +52,20 @@ impl Flush {
     }
 }
 
+/// Something that is dropped when a worker has begun; until then it waits for one.
+pub type Queued = Box<dyn Any + Send>;
+
 /// Flushes what is asked for.
 pub(super) struct Flusher {
     files: Arc<dyn Filesystem>,
     queue: Mutex<Queue>,
 }
 
-#[derive(Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
-    /// Workers there are, and those of them that have not come to the queue yet.
+    /// Workers there may be, those there are, and those of them that have not come to the queue
+    /// yet.
+    workers_max: usize,
     workers: usize,
     coming: usize,
     /// Whether everything is being flushed: those who come now wait for it to end.
@@ -76,9 +82,14 @@ struct Queue {
 struct Waiting {
     what: Flush,
     done: Vec<oneshot::Sender<io::Result<()>>>,
+    queued: Vec<Queued>,
 }
 
 impl Waiting {
+    fn begin(&mut self) {
+        self.queued.clear();
+    }
+
     fn answer(self, result: &io::Result<()>) {
         for done in self.done {
             // Whoever does not wait any more needs no answer.
@@ -97,8 +108,14 @@ impl Flusher {
     pub(super) fn new(files: Arc<dyn Filesystem>) -> Self {
         Self {
             files,
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue::new()),
         }
+    }
+
+    /// Lets so many files be flushed at the same time from now on.
+    pub(super) fn employ(self: &Arc<Self>, workers: usize) {
+        self.lock().workers_max = workers;
+        self.hire();
     }
 
     /// Flushes one after the other, here.
@@ -108,8 +125,12 @@ impl Flusher {
             .fold(Ok(()), Result::and)
     }
 
-    pub(super) async fn flush(this: &Arc<Self>, what: Vec<Flush>) -> io::Result<()> {
-        let push = |what| this.lock().push(what);
+    pub(super) async fn flush(
+        this: &Arc<Self>,
+        what: Vec<Flush>,
+        mut queued: Option<Queued>,
+    ) -> io::Result<()> {
+        let push = |what| this.lock().push(what, queued.take());
         let answers: Vec<_> = what.into_iter().map(push).collect();
         this.hire();
         let mut result = Ok(());
@@ -140,12 +161,16 @@ impl Flusher {
             let round = self.lock().next();
             match round {
                 None => return,
-                Some(Round::One(waiting)) => {
+                Some(Round::One(mut waiting)) => {
+                    waiting.begin();
                     let result = waiting.what.run(self.files.as_ref());
                     waiting.answer(&result);
                 }
-                Some(Round::Many(waiting)) => {
-                    let flushed = self.files.flush_all();
+                Some(Round::Many(mut waiting)) => {
+                    let flushed = self.files.may_flush_all().then(|| {
+                        waiting.iter_mut().for_each(Waiting::begin);
+                        self.files.flush_all()
+                    });
                     let failed = flushed.as_ref().is_some_and(Result::is_err);
                     let left = answer_all(waiting, flushed);
                     self.lock().end_round(left, failed);
@@ -157,13 +182,30 @@ impl Flusher {
 }
 
 impl Queue {
-    fn push(&mut self, what: Flush) -> oneshot::Receiver<io::Result<()>> {
+    fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            workers_max: WORKERS,
+            workers: 0,
+            coming: 0,
+            gathering: false,
+            one_by_one_until: None,
+            busy_until: None,
+            failed: false,
+        }
+    }
+
+    fn push(&mut self, what: Flush, queued: Option<Queued>) -> oneshot::Receiver<io::Result<()>> {
         let (done, answer) = oneshot::channel();
         match self.waiting.iter_mut().find(|w| w.what.is_same(&what)) {
-            Some(waiting) => waiting.done.push(done),
+            Some(waiting) => {
+                waiting.done.push(done);
+                waiting.queued.extend(queued);
+            }
             None => self.waiting.push_back(Waiting {
                 what,
                 done: vec![done],
+                queued: queued.into_iter().collect(),
             }),
         }
         answer
@@ -174,7 +216,7 @@ impl Queue {
         if self.gathering {
             return 0;
         }
-        let max = if self.is_busy() { 1 } else { WORKERS_MAX };
+        let max = if self.is_busy() { 1 } else { self.workers_max };
         let wanted = self.waiting.len().saturating_sub(self.coming);
         let hired = wanted.min(max.saturating_sub(self.workers));
         self.workers += hired;
@@ -184,7 +226,8 @@ impl Queue {
 
     /// What the calling worker does next; it ends when there is nothing.
     fn next(&mut self) -> Option<Round> {
-        if self.waiting.is_empty() || self.gathering {
+        let dismissed = self.workers > self.workers_max;
+        if self.waiting.is_empty() || self.gathering || dismissed {
             self.workers -= 1;
             return None;
         }

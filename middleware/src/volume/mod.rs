@@ -27,8 +27,8 @@ use std::sync::Arc;
 pub use contract::Found;
 pub use contract::{File, Filesystem, Open};
 pub use error::{is_full, is_out_of_files, is_unreadable};
-pub use flush::Flush;
 use flush::Flusher;
+pub use flush::{Flush, Queued};
 pub use mount::doubt;
 pub use pace::Pace;
 pub use system::System;
@@ -105,15 +105,22 @@ impl Volume {
         joined.unwrap_or_else(|error| Err(io::Error::other(error).into()))
     }
 
-    /// Makes what was written durable, together with what others ask for at this time.
+    /// Lets so many files be flushed at the same time from now on; all at once need not wait.
+    pub fn employ(&self, workers: usize) {
+        self.flusher.employ(workers);
+    }
+
+    /// Makes what was written durable, together with what others ask for at this time. `queued` is
+    /// dropped when the first of it is begun.
     ///
     /// # Errors
     /// The first one met. What was to be flushed is then lost, even if a later flush succeeds.
-    pub async fn flush(&self, what: Vec<Flush>) -> io::Result<()> {
+    pub async fn flush(&self, what: Vec<Flush>, queued: Option<Queued>) -> io::Result<()> {
         if self.threads {
-            Flusher::flush(&self.flusher, what).await
+            Flusher::flush(&self.flusher, what, queued).await
         } else {
             tokio::task::yield_now().await;
+            drop(queued);
             self.flusher.flush_here(&what)
         }
     }

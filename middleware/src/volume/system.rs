@@ -101,16 +101,16 @@ impl Filesystem for System {
         self.dir(dir)?.sync_all()
     }
 
-    fn flush_all(&self) -> Option<io::Result<()>> {
-        let is_quiet = write_back::dirty_bytes().is_some_and(|bytes| bytes < OTHERS_MAX);
-        if !is_quiet {
-            return None;
+    fn may_flush_all(&self) -> bool {
+        write_back::dirty_bytes().is_some_and(|bytes| bytes < OTHERS_MAX)
+    }
+
+    fn flush_all(&self) -> io::Result<()> {
+        write_back::flush_filesystem(&self.root)?;
+        match self.leaves_cache {
+            true => self.root.sync_data(),
+            false => Ok(()),
         }
-        let flushed = write_back::flush_filesystem(&self.root)?;
-        Some(match flushed {
-            Ok(()) if self.leaves_cache => self.root.sync_data(),
-            flushed => flushed,
-        })
     }
 
     fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {

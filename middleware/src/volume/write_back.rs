@@ -28,8 +28,8 @@ mod linux {
 
     /// Flushes the whole filesystem of `file`. Before Linux 5.8 it did not answer errors, but
     /// those versions are out of care.
-    pub(in super::super) fn flush_filesystem(file: &File) -> Option<io::Result<()>> {
-        Some(rustix::fs::syncfs(file).map_err(io::Error::from))
+    pub(in super::super) fn flush_filesystem(file: &File) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(file)?)
     }
 
     /// Whether flushing the filesystem of `file` can leave metadata in the cache of the disk: ext4
@@ -87,8 +87,8 @@ mod other {
         None
     }
 
-    pub(in super::super) fn flush_filesystem(_: &File) -> Option<io::Result<()>> {
-        None
+    pub(in super::super) fn flush_filesystem(_: &File) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     pub(in super::super) fn leaves_cache(_: &File) -> bool {

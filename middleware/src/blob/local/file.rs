@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::super::contract::{Blob, BoxFuture, Hold};
+use super::super::contract::{Blob, BoxFuture, Hold, Queued};
 use crate::volume::{File, Flush, Volume};
 
 /// Writing to the disk begins when this much has come, so that the flush at a chunk's end has
@@ -74,14 +74,14 @@ impl Blob for LocalFile {
         })
     }
 
-    fn flush(&self) -> BoxFuture<'static, io::Result<()>> {
+    fn flush(&self, queued: Option<Queued>) -> BoxFuture<'static, io::Result<()>> {
         let this = self.clone();
         Box::pin(async move {
             let mut what = vec![Flush::File(this.file)];
             if !this.named.load(Ordering::Relaxed) {
                 what.push(Flush::Dir(this.dir));
             }
-            this.volume.flush(what).await?;
+            this.volume.flush(what, queued).await?;
             this.named.store(true, Ordering::Relaxed);
             Ok(())
         })
@@ -90,7 +90,7 @@ impl Blob for LocalFile {
     fn recover(&self) -> BoxFuture<'static, io::Result<()>> {
         let this = self.clone();
         Box::pin(async move {
-            this.flush().await?;
+            this.flush(None).await?;
             let file = this.file;
             this.volume
                 .run(move |_| {

@@ -18,6 +18,9 @@ use crate::volume::{Open, Volume};
 
 const SUFFIX: &str = ".data";
 
+/// What a worker flushes at the same time: the bytes of a chunk, and the log.
+const FILES_OF_WORKER: usize = 2;
+
 /// Bytes in a directory of this machine.
 #[derive(Clone, Debug)]
 pub struct Local {
@@ -85,6 +88,10 @@ impl Blobs for Local {
     fn settle(&self, key: UploadKey, dir: PathBuf) -> BoxFuture<'_, io::Result<()>> {
         let path = self.path(key);
         Box::pin(self.volume.run(move |_| publish::settle(&path, key, &dir)))
+    }
+
+    fn employ(&self, workers: usize) {
+        self.volume.employ(workers.saturating_mul(FILES_OF_WORKER));
     }
 
     fn free_space(&self) -> BoxFuture<'_, io::Result<Option<u64>>> {

@@ -92,14 +92,6 @@ fn the_rest_has_no_effect_and_says_so() {
             "server.trusted_proxies: [\"::1\"] has no effect yet",
         ),
         (
-            "[server]\nworker_scale_up_thresh = 60",
-            "server.worker_scale_up_thresh: 60 has no effect yet",
-        ),
-        (
-            "[workers]\nnumworkers = 1",
-            "workers.numworkers: 1 has no effect yet",
-        ),
-        (
             "[timeouts]\nreadtimeout = \"1s\"",
             "timeouts.readtimeout: \"1s\" has no effect yet",
         ),
@@ -114,10 +106,10 @@ fn what_is_built_or_turned_off_needs_no_notice() {
     let quiet = [
         "[uploads]\ndurability = \"process\"\nfirst_byte_timeout = \"1m\"\nmax_sessions = 1\nmin_free_space = 0\nmax_reserved_per_owner = \"1GB\"\nresult_retention = \"1h\"",
         "[sessions]\nstore = \"memory\"",
-        "[server]\nnetworkevents = false\nenable_dynamic_workers = false\nname = \"a\"",
+        "[server]\nnetworkevents = false\nenable_dynamic_workers = false\nworker_scale_up_thresh = 60\nworker_scale_down_thresh = 5\nname = \"a\"",
         "[deduplication]\ndirectory = \"d\"\nmaxsize = \"1MB\"\nmethod = \"hardlink\"\ntimes = \"newest\"\n",
         "[delivery]\non_unknown = \"hold\"\nform = \"raw\"\nmode = \"store\"\n",
-        "[metrics]\nlisten = \"127.0.0.1:1\"\n[workers]\nnumworkers = 4",
+        "[metrics]\nlisten = \"127.0.0.1:1\"\n[workers]\nnumworkers = 5\nuploadqueuesize = 60\nmax_workers = 100",
         "[network]\nsettle = \"1s\"\nwatch = [\"eth*\"]",
         "[uploads]\nstall_timeout = \"1s\"\nmin_rate = \"2KB\"",
     ];

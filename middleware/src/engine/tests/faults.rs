@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::blob::{Blob, Blobs, FlushFailed, Hold, Publish};
+use crate::blob::{Blob, Blobs, FlushFailed, Hold, Publish, Queued};
 use crate::store::{BoxFuture, Listed, Log, Opened, Peers, Store, StoreError};
 use crate::upload::{Entry, FileName, Header, Record, UploadKey};
 
@@ -88,6 +88,8 @@ pub(super) struct Faults {
     pub(super) store_read: Gate,
     pub(super) blob_open: Gate,
     pub(super) blob_write: Gate,
+    /// Before a worker begins.
+    pub(super) blob_queue: Gate,
     /// Behind the removal.
     pub(super) blob_remove: Gate,
     errors: Mutex<VecDeque<(Point, io::Error)>>,
@@ -316,6 +318,10 @@ impl Blobs for FaultyBlobs {
         self.inner.settle(key, dir)
     }
 
+    fn employ(&self, workers: usize) {
+        self.inner.employ(workers);
+    }
+
     fn free_space(&self) -> BoxFuture<'_, io::Result<Option<u64>>> {
         Box::pin(async move {
             self.faults.free_space.pass().await;
@@ -353,11 +359,13 @@ impl Blob for FaultyBlob {
         })
     }
 
-    fn flush(&self) -> BoxFuture<'static, io::Result<()>> {
-        if let Err(error) = self.faults.check(Point::BlobFlush) {
-            return Box::pin(std::future::ready(Err(error)));
-        }
-        self.inner.flush()
+    fn flush(&self, queued: Option<Queued>) -> BoxFuture<'static, io::Result<()>> {
+        let (inner, faults) = (Arc::clone(&self.inner), Arc::clone(&self.faults));
+        Box::pin(async move {
+            faults.blob_queue.pass().await;
+            faults.check(Point::BlobFlush)?;
+            inner.flush(queued).await
+        })
     }
 
     fn recover(&self) -> BoxFuture<'static, io::Result<()>> {

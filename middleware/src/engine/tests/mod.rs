@@ -33,3 +33,4 @@ mod status;
 mod store_mode;
 mod takeover;
 mod telling;
+mod workers;

@@ -16,7 +16,7 @@ use http_body::Body as _;
 
 use super::body::Digested;
 use super::{HandoffBody, Template};
-use crate::blob::{Blob, Hold};
+use crate::blob::{Blob, Hold, Queued};
 use crate::config::{Delivery as Config, Form};
 use crate::engine::{Damage, Delivery};
 use crate::store::BoxFuture;
@@ -53,12 +53,12 @@ impl Blob for Ready {
         Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
     }
 
-    fn flush(&self) -> BoxFuture<'static, io::Result<()>> {
+    fn flush(&self, _: Option<Queued>) -> BoxFuture<'static, io::Result<()>> {
         Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
     }
 
     fn recover(&self) -> BoxFuture<'static, io::Result<()>> {
-        self.flush()
+        self.flush(None)
     }
 
     fn len(&self) -> BoxFuture<'static, io::Result<u64>> {

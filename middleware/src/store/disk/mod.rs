@@ -245,7 +245,10 @@ impl Log for DiskLog {
             if !self.named.load(Ordering::Relaxed) {
                 what.push(Flush::Dir(Arc::clone(&self.dir)));
             }
-            self.volume.flush(what).await.map_err(StoreError::Write)?;
+            self.volume
+                .flush(what, None)
+                .await
+                .map_err(StoreError::Write)?;
             self.named.store(true, Ordering::Relaxed);
             Ok(())
         })

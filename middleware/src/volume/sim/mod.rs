@@ -308,8 +308,12 @@ impl Filesystem for Arc<SimFs> {
         Ok(())
     }
 
-    fn flush_all(&self) -> Option<io::Result<()>> {
-        None
+    fn may_flush_all(&self) -> bool {
+        false
+    }
+
+    fn flush_all(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn free_space(&self, _: &Path) -> io::Result<Option<u64>> {

@@ -54,10 +54,14 @@ impl Counting {
 }
 
 impl Filesystem for Counting {
-    fn flush_all(&self) -> Option<io::Result<()>> {
-        let result = self.everything.lock().unwrap().pop_front()?;
+    fn may_flush_all(&self) -> bool {
+        !self.everything.lock().unwrap().is_empty()
+    }
+
+    fn flush_all(&self) -> io::Result<()> {
+        let result = self.everything.lock().unwrap().pop_front().unwrap();
         self.pass(0);
-        Some(result)
+        result
     }
 
     fn flush_dir(&self, _: &Path) -> io::Result<()> {
@@ -131,7 +135,9 @@ fn flusher() -> (Arc<Counting>, Arc<Flusher>) {
 /// Puts work in the queue without starting anybody.
 fn queued(flusher: &Flusher, what: Vec<Flush>) -> Vec<oneshot::Receiver<io::Result<()>>> {
     let mut queue = flusher.lock();
-    what.into_iter().map(|what| queue.push(what)).collect()
+    what.into_iter()
+        .map(|what| queue.push(what, None))
+        .collect()
 }
 
 /// Lets one worker do all there is, here.
@@ -229,7 +235,7 @@ async fn a_flush_asked_for_during_another_is_a_new_one() {
     };
     let ask = || {
         let (flusher, file) = (Arc::clone(&flusher), file.clone());
-        tokio::spawn(async move { Flusher::flush(&flusher, vec![file]).await })
+        tokio::spawn(async move { Flusher::flush(&flusher, vec![file], None).await })
     };
     let first = ask();
     begun(1).await;
@@ -262,6 +268,106 @@ async fn after_an_error_of_everything_every_file_is_asked() {
         for (number, answer) in (1..).zip(asked) {
             let told = answer.await.unwrap().err().and_then(|e| e.raw_os_error());
             assert_eq!(told, lost(number), "file {number}");
+        }
+    }
+}
+
+/// Something whose drop is seen.
+fn seen_queued() -> (Queued, std::sync::Weak<()>) {
+    let held = Arc::new(());
+    let seen = Arc::downgrade(&held);
+    (Box::new(held), seen)
+}
+
+fn waits(seen: &std::sync::Weak<()>) -> bool {
+    seen.strong_count() > 0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn as_many_are_flushed_at_a_time_as_there_are_workers() {
+    let (disk, flusher) = flusher();
+    let (let_go, gate) = mpsc::channel();
+    *disk.gate.lock().unwrap() = Some(gate);
+    flusher.employ(2);
+    let mut seen = Vec::new();
+    let mut asked = tokio::task::JoinSet::new();
+    for number in 1..=6 {
+        let (queued, weak) = seen_queued();
+        seen.push(weak);
+        let (flusher, file) = (Arc::clone(&flusher), disk.file(number, None));
+        asked.spawn(async move { Flusher::flush(&flusher, vec![file], Some(queued)).await });
+    }
+    let waiting = |count: usize| {
+        let seen = &seen;
+        async move {
+            while seen.iter().filter(|seen| waits(seen)).count() != count {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    waiting(4).await;
+    assert_eq!(flusher.lock().workers, 2);
+    flusher.employ(3);
+    waiting(3).await;
+    assert_eq!(flusher.lock().workers, 3);
+    // Of fewer, the next to end take nothing more.
+    flusher.employ(1);
+    let_go.send(()).unwrap();
+    let_go.send(()).unwrap();
+    for _ in 0..2 {
+        asked.join_next().await.unwrap().unwrap().unwrap();
+    }
+    while flusher.lock().workers > 1 {
+        tokio::task::yield_now().await;
+    }
+    waiting(3).await;
+    for _ in 0..4 {
+        let_go.send(()).unwrap();
+    }
+    while let Some(flushed) = asked.join_next().await {
+        flushed.unwrap().unwrap();
+    }
+    assert_eq!(disk.done().len(), 6);
+}
+
+/// Puts many files in the queue; the answers, and who waits.
+fn many_queued(
+    flusher: &Flusher,
+    disk: &Arc<Counting>,
+) -> Vec<(oneshot::Receiver<io::Result<()>>, std::sync::Weak<()>)> {
+    let push = |number| {
+        let (queued, seen) = seen_queued();
+        let answer = flusher.lock().push(disk.file(number, None), Some(queued));
+        (answer, seen)
+    };
+    (1..=MANY).map(push).collect()
+}
+
+#[tokio::test]
+async fn who_is_flushed_with_everything_waits_no_more_and_who_is_not_does() {
+    // (whether others write little, how many wait while a flush goes on)
+    for (is_quiet, waiting) in [(true, 0), (false, MANY - 1)] {
+        let (disk, flusher) = flusher();
+        let (let_go, gate) = mpsc::channel();
+        *disk.gate.lock().unwrap() = Some(gate);
+        flusher.employ(1);
+        if is_quiet {
+            disk.answer(Ok(()));
+        }
+        let asked = many_queued(&flusher, &disk);
+        let worker = Arc::clone(&flusher);
+        let working = tokio::task::spawn_blocking(move || work(&worker));
+        while *disk.begun.lock().unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let wait = asked.iter().filter(|(_, seen)| waits(seen)).count();
+        assert_eq!(wait, waiting, "{is_quiet}");
+        for _ in 0..MANY {
+            let_go.send(()).unwrap();
+        }
+        working.await.unwrap();
+        for (answer, _) in asked {
+            answer.await.unwrap().unwrap();
         }
     }
 }

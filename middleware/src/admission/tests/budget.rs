@@ -1,12 +1,10 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::{Allowance, Budget, Full, Request};
+use crate::admission::{Allowance, Budget, Full, Request};
 use crate::upload::tests::sample::key;
 use crate::upload::{Owner, SessionId, Timestamp, UploadKey};
 
