@@ -65,3 +65,4 @@ mod slow_disk;
 mod status;
 mod store_mode;
 mod tidy;
+mod workers;

@@ -97,10 +97,27 @@ impl Connection {
     /// # Panics
     /// When another answer comes.
     pub fn start(&mut self, request: &Request) {
+        let refused = self.offer(request);
+        assert!(
+            refused.is_none(),
+            "the server asks for the body: {refused:?}"
+        );
+    }
+
+    /// Sends the head with `Expect: 100-continue` and waits for the `100`, or for the answer
+    /// that comes instead.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn offer(&mut self, request: &Request) -> Option<Response> {
         let head = request.clone().header("Expect", "100-continue").head();
         self.write(&head).expect("the head is taken");
-        let (status, _) = self.head().expect("an interim answer");
-        assert_eq!(status, 100, "the server asks for the body");
+        let (status, headers) = self.head().expect("an answer");
+        if status == 100 {
+            return None;
+        }
+        let answer = self.answer(request.verb(), status, headers, Vec::new());
+        Some(answer.expect("the whole answer"))
     }
 
     /// No more bytes from this side; answers can still be read.
@@ -131,15 +148,25 @@ impl Connection {
                 interim.push(status);
                 continue;
             }
-            let mut response = Response {
-                status,
-                headers,
-                body: Vec::new(),
-                interim,
-            };
-            response.body = self.body_of(method, &response)?;
-            return Ok(response);
+            return self.answer(method, status, headers, interim);
         }
+    }
+
+    fn answer(
+        &mut self,
+        method: &str,
+        status: u16,
+        headers: Headers,
+        interim: Vec<u16>,
+    ) -> io::Result<Response> {
+        let mut response = Response {
+            status,
+            headers,
+            body: Vec::new(),
+            interim,
+        };
+        response.body = self.body_of(method, &response)?;
+        Ok(response)
     }
 
     pub(super) fn head(&mut self) -> io::Result<(u16, Headers)> {
