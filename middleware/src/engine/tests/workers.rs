@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 
 use super::faults::Point;
 use super::rig::{CHUNK, KINDS, Kind, Request, Rig, chunk, content};
-use crate::engine::Refusal;
-use crate::upload::{Durability, SessionId, State};
+use crate::engine::{Refusal, claim};
+use crate::upload::{Durability, SessionId, State, Target};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Longer than anything takes that is not waiting; no time at all on the paused clock.
@@ -195,6 +195,28 @@ async fn of_requests_that_wait_for_the_same_chunk_the_newest_wins() {
         assert_eq!(rig.handler.calls()[0].bytes, content(CHUNK));
         all_taken(filling).await;
     }
+}
+
+/// All who wait are let in at once, and any of them may be the first to run.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_came_earlier_and_is_let_in_later_takes_nothing_from_a_newer_one() {
+    let rig = Rig::new(Kind::Disk);
+    let id = rig.nearly(2 * CHUNK).await;
+    let active = rig.engine.table.peek(id.key()).unwrap();
+    let older = active.lock().claims.arrive();
+    let bytes = chunk(2 * CHUNK, 1);
+    let (mut client, newer) = rig.request(&id, 1);
+    client.send(&bytes[..4]);
+    client.gave(1).await;
+    let target = Target::Chunk {
+        number: 1,
+        length: None,
+    };
+    let admitted = claim::admit(&active, older, target).await;
+    assert_eq!(admitted.err(), Some(Refusal::Superseded));
+    client.send(&bytes[4..]);
+    drop(client);
+    assert!(!newer.await.unwrap().unwrap().duplicate);
 }
 
 #[tokio::test(start_paused = true)]
