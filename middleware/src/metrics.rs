@@ -48,6 +48,7 @@ impl Metrics {
         requests(&mut text, counts);
         self.pauses(&mut text, counts);
         handoffs(&mut text, counts);
+        self.workers(&mut text);
         self.deduplication(&mut text);
         self.servers(&mut text);
         text.finish()
@@ -96,6 +97,18 @@ impl Metrics {
         let help = "For how long uploads had to wait, in all.";
         let seconds = gate.shut_for().as_secs_f64();
         text.counter("steadfast_paused_seconds_total", help, seconds);
+    }
+
+    fn workers(&self, text: &mut Text) {
+        let figures = self.engine.figures();
+        let help = "Chunks that may be made durable at once.";
+        text.gauge("steadfast_workers", help, figures.workers);
+        let help = "Chunks that wait for a worker.";
+        text.gauge("steadfast_queue_chunks", help, figures.queue);
+        let help = "Requests that wait for room in the queue.";
+        text.gauge("steadfast_queue_waiting_requests", help, figures.asking);
+        let help = "Requests that have had to wait for room in the queue.";
+        text.counter("steadfast_queue_waits_total", help, figures.waits);
     }
 
     fn deduplication(&self, text: &mut Text) {

@@ -66,6 +66,16 @@ impl Line {
         }
     }
 
+    /// Has other limits from now on: whether there is room where there was none.
+    pub(super) fn limit(&mut self, limits: Limits) -> bool {
+        let was_full = self.is_full();
+        self.size = limits.queue;
+        self.scale.limit(limits);
+        let opens = was_full && !self.is_full();
+        self.openings += u64::from(opens);
+        opens
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.len >= self.size
     }
@@ -86,9 +96,9 @@ impl Line {
         opens
     }
 
-    /// Adds or takes away a worker, if it is time; whether it did.
-    pub(super) fn adjust(&mut self, now: Instant) -> bool {
-        self.scale.adjust(self.len, now)
+    /// Adds or takes away a worker, if it is time.
+    pub(super) fn adjust(&mut self, now: Instant) {
+        self.scale.adjust(self.len, now);
     }
 
     /// A request has come and is to bring bytes: nothing, if it may.

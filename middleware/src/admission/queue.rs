@@ -71,6 +71,18 @@ impl Queue {
         self.0.wait(&asking).await
     }
 
+    /// Has other limits from now on.
+    pub fn limit(&self, limits: Limits) {
+        let mut line = self.0.lock();
+        let before = line.figures().workers;
+        let opens = line.limit(limits);
+        self.0.employ(before, &line);
+        drop(line);
+        if opens {
+            self.0.opened.notify_waiters();
+        }
+    }
+
     /// Adds or takes away a worker if it is time, which is seen to whenever a chunk comes: this is
     /// for when none does.
     pub fn adjust(&self) {
@@ -108,8 +120,14 @@ impl Shared {
     /// While the line is locked, so that the workers hear of changes in their order.
     fn adjust(&self, line: &mut Line, now: Instant) {
         let before = line.figures().workers;
-        if line.adjust(now) {
-            let Figures { workers, queue, .. } = line.figures();
+        line.adjust(now);
+        self.employ(before, line);
+    }
+
+    /// Tells of the number of workers if it is not what it was.
+    fn employ(&self, before: usize, line: &Line) {
+        let Figures { workers, queue, .. } = line.figures();
+        if workers != before {
             (self.employ)(workers);
             tracing::info!(queue, "Workers: {before} => {workers}");
         }

@@ -68,6 +68,12 @@ impl Scale {
         }
     }
 
+    /// Has other limits from now on.
+    pub(super) fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.workers = self.workers.min(limits.max).max(limits.base);
+    }
+
     pub(super) fn workers(&self) -> usize {
         self.workers
     }
@@ -81,7 +87,7 @@ impl Scale {
         }
     }
 
-    /// The queue has this length: whether that has changed the number of workers.
+    /// The queue has this length: whether that changes the number of workers.
     pub(super) fn adjust(&mut self, len: usize, now: Instant) -> bool {
         let before = self.workers;
         while let Some(due) = self.short_since.map(|since| since + SHORT_FOR)

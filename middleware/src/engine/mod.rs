@@ -176,6 +176,7 @@ impl Engine {
     /// From now on `config` is in force.
     pub fn configure(&self, config: Arc<UploadConfig>) {
         self.bound_deliveries(config.delivery.max_concurrent);
+        self.queue.limit(Limits::of(&config));
         self.config.replace(config);
     }
 

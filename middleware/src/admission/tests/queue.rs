@@ -83,3 +83,24 @@ async fn whoever_employs_the_workers_hears_of_every_change() {
     queue.adjust();
     assert_eq!(*employed.lock().unwrap(), [1, 2, 1]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn other_limits_hold_at_once() {
+    let (queue, employed) = queue(1);
+    let _place = queue.enter();
+    let room = queue.room();
+    let widen = async {
+        sleep(SECOND).await;
+        queue.limit(Limits {
+            base: 4,
+            max: 8,
+            ..limits(2)
+        });
+    };
+    let (room, ()) = tokio::join!(room, widen);
+    room.unwrap();
+    assert_eq!(queue.figures().workers, 4);
+    queue.limit(limits(1));
+    assert!(queue.is_full());
+    assert_eq!(*employed.lock().unwrap(), [1, 4, 2]);
+}

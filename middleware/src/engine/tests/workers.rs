@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::faults::Point;
 use super::rig::{CHUNK, KINDS, Kind, Request, Rig, chunk, content};
 use crate::engine::{Refusal, claim};
+use crate::network::By;
 use crate::upload::{Durability, SessionId, State, Target};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -261,13 +262,13 @@ async fn a_pause_while_a_request_waits_for_room_holds_up_only_its_body() {
     let (client, request) = rig.request(&id, 0);
     client.send(&content(CHUNK));
     rig.until_asking(1).await;
-    rig.engine.gate().shut();
+    rig.engine.gate().shut(By::Network);
     rig.faults.blob_queue.open();
     all_taken(filling).await;
     sleep(A_WHILE).await;
     assert_eq!(rig.engine.figures().asking, 0);
     assert!(!client.is_read() && !request.is_finished());
-    rig.engine.gate().open();
+    rig.engine.gate().open(By::Network);
     drop(client);
     assert!(!request.await.unwrap().unwrap().duplicate);
 }
