@@ -20,7 +20,9 @@ use crate::feed::{Feed, FeedBody};
 use crate::handoff::capture;
 use crate::layer::{Rules, Shared};
 use crate::protocol::chunked::{self, Command, NewUpload, Route};
-use crate::protocol::{BodySource, Code, Headers, Problem, Reply, discard_limit, expects_continue};
+use crate::protocol::{
+    BodySource, Code, Headers, Problem, ReadLimit, Reply, discard_limit, expects_continue,
+};
 use crate::upload::{SessionId, Target};
 
 /// Longest time a refused request's body is read and dropped before the answer.
@@ -183,7 +185,11 @@ where
             check_no_body(rules, source).await?;
             create(shared, rules, parts, upload, signer, deliver).await
         }
-        Command::Append(append) => append_chunk(shared, rules, &append, source, deliver).await,
+        Command::Append(append) => {
+            // The engine knows how long a chunk may take.
+            parts.extensions.get().map(ReadLimit::lift);
+            append_chunk(shared, rules, &append, source, deliver).await
+        }
         Command::Status(id) => status(shared, rules, &id).await,
         Command::Events(id) => return events(shared, rules, parts, id).await,
         Command::Cancel(id) => {

@@ -39,6 +39,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
             "dedup/",
             "network/events.rs",
             "serve/io.rs",
+            "serve/run.rs",
         ],
     ),
     (

@@ -38,8 +38,6 @@ const IDLE: &[&str] = &[
     "storage.prefix",
     "storage.endpoint",
     "storage.region",
-    "timeouts.readtimeout",
-    "timeouts.writetimeout",
 ];
 
 /// Adds what is refused and what is noticed.

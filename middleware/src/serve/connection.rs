@@ -4,20 +4,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, UpgradeableConnection as Http1};
 use hyper::server::conn::http2::{self, Connection as Http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tower_service::Service;
 
+use super::app::App;
+use super::incoming::Incoming;
 use super::io::{Io, Remains, Socket};
-use super::peer::WithPeer;
+use super::outgoing::Watcher;
 use super::phase::{HeadTimer, Phase, Phases, Streams};
 use super::sniff::Opening;
 use super::watch::{End, Orders, Watch};
@@ -55,8 +56,7 @@ where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let Terms {
@@ -85,7 +85,12 @@ where
         presence.clone(),
     );
     let io = TokioIo::new(io);
-    let app = WithPeer::new(TowerToHyperService::new(app), peer, presence);
+    let watcher = if is_http2 {
+        Watcher::Stream
+    } else {
+        Watcher::Connection(Arc::clone(&phases))
+    };
+    let app = App::new(app, peer, presence, limits.read_timeout, watcher);
     let end = if is_http2 {
         let conn = http2_builder(&limits, &phases).serve_connection(io, app);
         Watch::new(conn, Http2::graceful_shutdown, phases, limits, &orders).await
@@ -96,6 +101,9 @@ where
         Watch::new(conn, Http1::graceful_shutdown, phases, limits, &orders).await
     };
     drop(serving);
+    if let End::TimedOut(phase) = end {
+        tracing::debug!(%peer, ?phase, "a connection is closed: its client took too long");
+    }
     // Nothing remains of an upgraded connection: it belongs to the app.
     if let Ok(remains) = remains.try_recv() {
         close(remains, end, &limits, &orders).await;
@@ -129,7 +137,10 @@ fn http1_builder(limits: &Limits, phases: &Arc<Phases>) -> http1::Builder {
 }
 
 fn http2_builder(limits: &Limits, phases: &Arc<Phases>) -> http2::Builder<Streams> {
-    let mut builder = http2::Builder::new(Streams(Arc::clone(phases)));
+    let mut builder = http2::Builder::new(Streams {
+        phases: Arc::clone(phases),
+        write_timeout: limits.write_timeout,
+    });
     builder
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX))

@@ -1,5 +1,5 @@
-//! An accept loop that enforces what a tower layer cannot: how long a client may take before a
-//! request has begun, and how a connection ends.
+//! An accept loop that enforces what a tower layer cannot: how long a client may take to send a
+//! request and to take its response, and how a connection ends.
 //!
 //! HTTP/1.1 and HTTP/2 (with prior knowledge) are served on the same port. The rules:
 //!
@@ -9,14 +9,21 @@
 //! 2. Between requests a connection is closed silently after
 //!    [`idle_timeout`](Limits::idle_timeout). On HTTP/2 that is while no request runs, and the client
 //!    is told by `GOAWAY`.
-//! 3. While a request is served, neither applies: an upload may take as long as it needs.
-//! 4. A head of more than [`max_header_size`](Limits::max_header_size) bytes is answered `431` and
+//! 3. While a request is served, neither applies. Its body must have arrived
+//!    [`read_timeout`](Limits::read_timeout) after its head: if the app waits for more of it then,
+//!    it gets an error ([`Incoming`]), an error that it answers to that is sent as `408`, and the
+//!    connection closes (on HTTP/2: that request ends). The time that an app takes with a body that
+//!    is there does not count; nor does this apply to chunks of an upload, whose patience is
+//!    `uploads.stall_timeout` and `uploads.min_rate`.
+//! 4. A response must be out [`write_timeout`](Limits::write_timeout) after its head, or the
+//!    connection is cut (on HTTP/2: the stream is reset), unless it is marked [`NoWriteTimeout`].
+//! 5. A head of more than [`max_header_size`](Limits::max_header_size) bytes is answered `431` and
 //!    the connection closes (on HTTP/2: that request ends).
-//! 5. A client that still sends when it has been answered can read the answer: our side is shut down
+//! 6. A client that still sends when it has been answered can read the answer: our side is shut down
 //!    and the rest is discarded, for [`linger`](Limits::linger) and 64 MiB at most.
-//! 6. With [`max_connections`](Limits::max_connections) open, the next ones wait in the kernel's
+//! 7. With [`max_connections`](Limits::max_connections) open, the next ones wait in the kernel's
 //!    backlog. An error of accept is waited out and never ends the server.
-//! 7. When asked to stop, the server closes the port and idle connections at once, lets running
+//! 8. When asked to stop, the server closes the port and idle connections at once, lets running
 //!    requests finish and cuts what is left after [`shutdown`](Limits::shutdown).
 //!
 //! ```
@@ -29,6 +36,8 @@
 //! # #[tokio::main] async fn main() -> std::io::Result<()> {
 //! let limits = Limits {
 //!     header_timeout: Duration::from_secs(10),
+//!     read_timeout: Duration::from_secs(4800),
+//!     write_timeout: Duration::from_secs(4800),
 //!     idle_timeout: Duration::from_secs(75),
 //!     shutdown: Duration::from_secs(30),
 //!     max_connections: 4096,
@@ -67,9 +76,12 @@
 //! and is not waited for when the server stops.
 
 mod accept;
+mod app;
 mod connection;
+mod incoming;
 mod io;
 mod linger;
+mod outgoing;
 mod peer;
 mod phase;
 mod run;
@@ -81,6 +93,8 @@ mod sniff;
 mod tests;
 mod watch;
 
+pub use app::NoWriteTimeout;
+pub use incoming::Incoming;
 pub use peer::PeerAddr;
 pub use run::serve;
 pub(crate) use scrape::MetricsPort;

@@ -14,6 +14,8 @@ use std::time::Duration;
 use hyper::rt::{Executor, Sleep, Timer};
 use tokio::time::Instant;
 
+use super::outgoing::in_time;
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -27,6 +29,8 @@ pub(super) enum Phase {
     New,
     /// HTTP/2: between requests.
     Quiet,
+    /// HTTP/1.1: a response has begun and is not yet all written.
+    Answering,
 }
 
 impl Phase {
@@ -40,6 +44,12 @@ impl Phase {
     }
 }
 
+/// A response has begun.
+const ANSWERING: u64 = 1;
+/// hyper has all of its body.
+const ANSWERED: u64 = 2;
+const ANSWER_BITS: u32 = 2;
+
 /// The phase of one connection and when it began.
 #[derive(Debug)]
 pub(super) struct Phases {
@@ -50,6 +60,9 @@ pub(super) struct Phases {
     streams: AtomicUsize,
     /// Bytes for the client wait in hyper or in the socket.
     unflushed: AtomicBool,
+    /// HTTP/1.1: since when there has been a response, in microseconds from `accepted`, above
+    /// [`ANSWERING`] and [`ANSWERED`]; zero while there is none.
+    answer: AtomicU64,
     /// The connection's task, while it waits for the last stream to end.
     waiting: Mutex<Option<Waker>>,
 }
@@ -71,6 +84,7 @@ impl Phases {
             word: AtomicU64::new(phase as u64),
             streams: AtomicUsize::new(0),
             unflushed: AtomicBool::new(false),
+            answer: AtomicU64::new(0),
             waiting: Mutex::new(None),
         })
     }
@@ -95,8 +109,22 @@ impl Phases {
         self.unflushed.store(true, Ordering::Relaxed);
     }
 
+    /// HTTP/1.1: a response begins that must be written in time.
+    pub(super) fn answers(&self) {
+        let since = self.micros() << ANSWER_BITS | ANSWERING;
+        self.answer.store(since, Ordering::Relaxed);
+    }
+
+    /// Its body is over.
+    pub(super) fn answered(&self) {
+        self.answer.fetch_or(ANSWERED, Ordering::Relaxed);
+    }
+
     /// Everything is written.
     pub(super) fn flushed(&self) {
+        if self.answer.load(Ordering::Relaxed) & ANSWERED != 0 {
+            self.answer.store(0, Ordering::Relaxed);
+        }
         if !self.unflushed.load(Ordering::Relaxed) {
             return;
         }
@@ -111,8 +139,8 @@ impl Phases {
     }
 
     /// The phase and when it began; none while a request is served or its answer is not yet all
-    /// written. `waker` is woken when the last
-    /// stream of an HTTP/2 connection ends.
+    /// written, unless that must be in time. `waker` is woken when the last stream of an HTTP/2
+    /// connection ends.
     pub(super) fn waiting_since(&self, waker: &Waker) -> Option<(Phase, Instant)> {
         if self.streams.load(Ordering::Acquire) > 0 {
             self.wake_when_quiet(waker);
@@ -121,19 +149,30 @@ impl Phases {
                 return None;
             }
         }
+        let answer = self.answer.load(Ordering::Relaxed);
+        if answer != 0 {
+            return Some((Phase::Answering, self.after(answer >> ANSWER_BITS)));
+        }
         if self.unflushed.load(Ordering::Relaxed) {
             return None;
         }
         let word = self.word.load(Ordering::Acquire);
         let phase = Phase::of(word);
-        let begin = self.accepted + Duration::from_micros(word >> Phase::BITS);
+        let begin = self.after(word >> Phase::BITS);
         (phase != Phase::Busy).then_some((phase, begin))
     }
 
     fn enter(&self, phase: Phase) {
-        let micros = self.accepted.elapsed().as_micros() as u64;
-        self.word
-            .store(micros << Phase::BITS | phase as u64, Ordering::Release);
+        let since = self.micros() << Phase::BITS | phase as u64;
+        self.word.store(since, Ordering::Release);
+    }
+
+    fn micros(&self) -> u64 {
+        self.accepted.elapsed().as_micros() as u64
+    }
+
+    fn after(&self, micros: u64) -> Instant {
+        self.accepted + Duration::from_micros(micros)
     }
 
     fn wake_when_quiet(&self, waker: &Waker) {
@@ -210,17 +249,23 @@ impl Drop for AwaitedHead {
 
 /// Runs the streams of an HTTP/2 connection, each from its request to the end of its response.
 #[derive(Clone, Debug)]
-pub(super) struct Streams(pub(super) Arc<Phases>);
+pub(super) struct Streams {
+    pub(super) phases: Arc<Phases>,
+    pub(super) write_timeout: Duration,
+}
 
 impl<F> Executor<F> for Streams
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        self.0.streams.fetch_add(1, Ordering::AcqRel);
-        let running = RunningStream(Arc::clone(&self.0));
+        self.phases.streams.fetch_add(1, Ordering::AcqRel);
+        let running = RunningStream(Arc::clone(&self.phases));
+        let in_time = in_time(stream, self.write_timeout);
         tokio::spawn(async move {
-            stream.await;
+            if !in_time.await {
+                tracing::debug!("a stream was reset: its response was not taken in time");
+            }
             drop(running);
         });
     }

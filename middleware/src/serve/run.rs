@@ -4,11 +4,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tower_service::Service;
 
-use super::{Limits, Server, stop_signal};
+use super::{Incoming, Limits, Server, stop_signal};
 use crate::body::BoxError;
 use crate::config::UploadConfig;
 use crate::driver::Driver;
@@ -37,12 +37,15 @@ where
 {
     let limits = Limits {
         header_timeout: config.timeouts.header_timeout,
+        read_timeout: config.timeouts.readtimeout,
+        write_timeout: config.timeouts.writetimeout,
         idle_timeout: config.timeouts.idletimeout,
         shutdown: config.timeouts.shutdown,
         max_connections: config.server.max_connections,
         max_header_size: config.server.max_header_size,
         linger: LINGER,
     };
+    check_file_limit(limits.max_connections);
     let drain = driver.drain();
     let background = tokio::spawn(driver.run());
     let within = config.timeouts.shutdown;
@@ -62,4 +65,16 @@ where
         tracing::warn!(?drained, "ended in the middle of requests or hand-offs");
     }
     Ok(())
+}
+
+/// Each connection is an open file.
+fn check_file_limit(max_connections: usize) {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if limit < max_connections as u64 {
+        tracing::warn!(
+            limit,
+            "this process may open fewer files than server.max_connections ({max_connections}): \
+             connections beyond wait; raise the limit (ulimit -n), or lower the setting"
+        );
+    }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::BoxError;
 use super::accept::accept;
 use super::connection::{Terms, serve};
+use super::incoming::Incoming;
 use super::watch::Orders;
 
 /// How long cut connections are given to drop what they hold.
@@ -26,6 +27,13 @@ const CUT_GRACE: Duration = Duration::from_millis(250);
 pub struct Limits {
     /// From the first byte of a request's head to its last; on a new connection from the accept.
     pub header_timeout: Duration,
+    /// From a request's head to the end of its body, if the app reads it: the client is waited for
+    /// no longer.
+    pub read_timeout: Duration,
+    /// From a response's head to its last byte, unless the response has [`NoWriteTimeout`].
+    ///
+    /// [`NoWriteTimeout`]: super::NoWriteTimeout
+    pub write_timeout: Duration,
     /// Between two requests on a connection.
     pub idle_timeout: Duration,
     /// From the order to stop to the end of the server.
@@ -90,8 +98,7 @@ impl Server {
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let address = listener.local_addr()?;
@@ -135,8 +142,7 @@ impl Connections {
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         while let Ok(permit) = Arc::clone(&self.places).acquire_owned().await {

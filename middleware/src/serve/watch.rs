@@ -52,9 +52,6 @@ impl Orders {
 
 pin_project! {
     /// Drives `conn` until it ends by itself, by a timeout or by order.
-    ///
-    /// A limit on a whole request or response, or on a body that stalls, is one more deadline in
-    /// [`Watch::deadline`].
     pub(super) struct Watch<C> {
         #[pin]
         conn: C,
@@ -119,6 +116,7 @@ impl<C> Watch<C> {
             }
             (Phase::Head | Phase::New, _) => since.checked_add(self.limits.header_timeout),
             (Phase::Idle | Phase::Quiet, _) => since.checked_add(self.limits.idle_timeout),
+            (Phase::Answering, _) => since.checked_add(self.limits.write_timeout),
             (Phase::Busy, _) => None,
         };
         Some((phase, deadline?))

@@ -91,10 +91,6 @@ fn the_rest_has_no_effect_and_says_so() {
             "[server]\ntrusted_proxies = [\"::1\"]",
             "server.trusted_proxies: [\"::1\"] has no effect yet",
         ),
-        (
-            "[timeouts]\nreadtimeout = \"1s\"",
-            "timeouts.readtimeout: \"1s\" has no effect yet",
-        ),
     ];
     for (text, notice) in idle {
         assert_eq!(notices(text), [format!("config.toml:2:1: {notice}")]);
@@ -112,6 +108,7 @@ fn what_is_built_or_turned_off_needs_no_notice() {
         "[metrics]\nlisten = \"127.0.0.1:1\"\n[workers]\nnumworkers = 5\nuploadqueuesize = 60\nmax_workers = 100",
         "[network]\nsettle = \"1s\"\nwatch = [\"eth*\"]",
         "[uploads]\nstall_timeout = \"1s\"\nmin_rate = \"2KB\"",
+        "[timeouts]\nreadtimeout = \"1s\"\nwritetimeout = \"1s\"",
     ];
     for text in quiet {
         assert_eq!(notices(text), [""; 0], "{text}");

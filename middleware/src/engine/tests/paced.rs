@@ -191,6 +191,8 @@ async fn too_few_bytes_are_borne_for_half_a_minute() {
             config.uploads.min_rate = 1;
             config.uploads.chunk_size = 100;
             config.uploads.max_chunk_size = 100;
+            // That is for other requests.
+            config.timeouts.readtimeout = 10 * SECOND;
         });
         let id = rig.upload(100).await;
         let (client, request) = rig.request(&id, 0);
@@ -210,6 +212,27 @@ async fn too_few_bytes_are_borne_for_half_a_minute() {
             assert!((29..=33).contains(&begun.elapsed().as_secs()));
         }
     }
+}
+
+/// However its bytes are spread.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_takes_no_longer_than_at_the_least_rate_and_half_a_minute() {
+    let rig = Rig::with(Kind::Memory, |config| {
+        config.uploads.min_rate = 1;
+        config.uploads.chunk_size = 100;
+        config.uploads.max_chunk_size = 100;
+    });
+    let id = rig.upload(100).await;
+    let (client, request) = rig.request(&id, 0);
+    let begun = Instant::now();
+    // As few as are borne, as late as they are borne, and never the last ones.
+    for bytes in content(90).chunks(30) {
+        sleep(30 * SECOND - Duration::from_millis(10)).await;
+        assert!(!request.is_finished());
+        client.send(bytes);
+    }
+    assert_eq!(request.await.unwrap().unwrap_err(), Refusal::TooSlow);
+    assert!((100..=130).contains(&begun.elapsed().as_secs()));
 }
 
 #[tokio::test(start_paused = true)]

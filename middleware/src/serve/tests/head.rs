@@ -230,6 +230,8 @@ fn pipelined_requests_are_all_answered() {
 fn the_longest_timeouts_do_not_overflow() {
     let limits = Limits {
         header_timeout: Duration::MAX,
+        read_timeout: Duration::MAX,
+        write_timeout: Duration::MAX,
         idle_timeout: Duration::MAX,
         shutdown: Duration::MAX,
         linger: Duration::MAX,

@@ -8,9 +8,9 @@ use super::client::{Client, let_header_timeout_pass};
 use super::server::{LIMITS, Running, SHORT};
 use crate::serve::Limits;
 
-const SOON: Duration = Duration::from_secs(20);
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
+pub(super) const SOON: Duration = Duration::from_secs(20);
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 /// `END_HEADERS`, `END_STREAM`.
@@ -78,14 +78,14 @@ fn a_large_head_is_refused() {
 }
 
 /// A client of HTTP/2 without any cleverness.
-fn http2(server: &Running) -> Client {
+pub(super) fn http2(server: &Running) -> Client {
     let mut client = Client::new(server.address);
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     client.send(frame(SETTINGS, 0, 0, &[]));
     client
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
     frame.extend([kind, flags]);
     frame.extend(stream.to_be_bytes());
@@ -94,7 +94,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// `GET`, with static table entries of HPACK for all but path and authority.
-fn get(stream: u32, path: &str) -> Vec<u8> {
+pub(super) fn get(stream: u32, path: &str) -> Vec<u8> {
     let mut head = vec![0x82, 0x86, 0x04, path.len() as u8];
     head.extend(path.bytes());
     head.extend([0x01, 1, b'a']);
@@ -102,7 +102,7 @@ fn get(stream: u32, path: &str) -> Vec<u8> {
 }
 
 /// The kinds of the frames in `bytes`.
-fn kinds(mut bytes: &[u8]) -> Vec<u8> {
+pub(super) fn kinds(mut bytes: &[u8]) -> Vec<u8> {
     let mut kinds = Vec::new();
     while let [a, b, c, kind, ..] = *bytes {
         kinds.push(kind);

@@ -10,4 +10,7 @@ mod http2;
 mod parts;
 mod places;
 mod server;
+mod slow;
+mod slow_http2;
 mod stop;
+mod ticks;

@@ -16,6 +16,13 @@ use crate::serve::phase::{HeadTimer, Phase, Phases, Streams};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+fn streams(phases: &Arc<Phases>) -> Streams {
+    Streams {
+        phases: Arc::clone(phases),
+        write_timeout: SECOND,
+    }
+}
+
 fn waiting(phases: &Phases) -> Option<(Phase, Instant)> {
     phases.waiting_since(Waker::noop())
 }
@@ -57,7 +64,7 @@ async fn http1_goes_from_head_to_busy_to_idle_to_head() {
 async fn http2_is_quiet_when_the_last_stream_ends() {
     let accepted = Instant::now();
     let phases = Phases::http2(accepted);
-    let streams = Streams(Arc::clone(&phases));
+    let streams = streams(&phases);
     phases.received();
     assert_eq!(waiting(&phases), Some((Phase::New, accepted)));
 
@@ -100,6 +107,26 @@ async fn no_time_runs_while_an_answer_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_is_out_when_its_body_is_over_and_written() {
+    let phases = Phases::http1(Instant::now());
+    drop(HeadTimer(Arc::clone(&phases)).sleep(SECOND));
+    advance(SECOND).await;
+    phases.answers();
+    let begun = Instant::now();
+    advance(SECOND).await;
+    // A part of it.
+    phases.writes();
+    phases.flushed();
+    assert_eq!(waiting(&phases), Some((Phase::Answering, begun)));
+    // The rest of it, which the socket does not take yet.
+    phases.writes();
+    phases.answered();
+    assert_eq!(waiting(&phases), Some((Phase::Answering, begun)));
+    phases.flushed();
+    assert_eq!((waiting(&phases), phases.now()), (None, Phase::Busy));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_an_http2_client_makes_us_write_wins_it_no_time() {
     let accepted = Instant::now();
     let phases = Phases::http2(accepted);
@@ -112,7 +139,7 @@ async fn what_an_http2_client_makes_us_write_wins_it_no_time() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_panics_has_ended() {
     let phases = Phases::http2(Instant::now());
-    Streams(Arc::clone(&phases)).execute(async { panic!("on purpose") });
+    streams(&phases).execute(async { panic!("on purpose") });
     assert_eq!(phases.now(), Phase::Busy);
     advance(SECOND).await;
     assert_eq!(phases.now(), Phase::Quiet);

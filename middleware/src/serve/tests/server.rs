@@ -10,14 +10,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::serve::{Drained, Limits, PeerAddr, Server};
+use super::ticks::Ticks;
+use crate::protocol::ReadLimit;
+use crate::serve::{Drained, Incoming, Limits, NoWriteTimeout, PeerAddr, Server};
 
 /// Long enough never to matter in a test.
 pub(super) const LONG: Duration = Duration::from_secs(60);
@@ -30,6 +32,8 @@ pub(super) const LARGE: usize = 32 << 20;
 /// No limit matters.
 pub(super) const LIMITS: Limits = Limits {
     header_timeout: LONG,
+    read_timeout: LONG,
+    write_timeout: LONG,
     idle_timeout: LONG,
     shutdown: LONG,
     max_connections: 100,
@@ -46,6 +50,8 @@ pub(super) struct Signals {
     pub(super) go: Gate,
     /// A handler that never ends was dropped.
     pub(super) dropped: AtomicBool,
+    /// Bytes of bodies that were read when they had been answered.
+    pub(super) late: AtomicUsize,
 }
 
 pub(super) struct Gate(Semaphore);
@@ -61,7 +67,7 @@ impl Gate {
         self.0.add_permits(1);
     }
 
-    async fn pass(&self) {
+    pub(super) async fn pass(&self) {
         self.0.acquire().await.unwrap().forget();
     }
 }
@@ -74,14 +80,53 @@ impl Drop for SetOnDrop {
     }
 }
 
+type AppBody = UnsyncBoxBody<Bytes, Infallible>;
+
 async fn app(
     request: Request<Incoming>,
     signals: Arc<Signals>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<AppBody>, Infallible> {
     signals.requests.fetch_add(1, Ordering::SeqCst);
+    let response = match request.uri().path() {
+        "/ticks" => Response::new(Ticks::new(signals).boxed_unsync()),
+        "/events" => {
+            let mut response = Response::new(Ticks::new(signals).boxed_unsync());
+            response.extensions_mut().insert(NoWriteTimeout);
+            response
+        }
+        _ => return Ok(plain(request, signals).await),
+    };
+    Ok(response)
+}
+
+async fn plain(request: Request<Incoming>, signals: Arc<Signals>) -> Response<AppBody> {
     let mut status = StatusCode::OK;
     let text = match request.uri().path() {
         "/count" => count(request.into_body()).await.to_string(),
+        "/patient" => {
+            request.extensions().get().map(ReadLimit::lift);
+            count(request.into_body()).await.to_string()
+        }
+        "/whole" => match request.into_body().collect().await {
+            Ok(_) => {
+                signals.go.pass().await;
+                "whole".to_owned()
+            }
+            Err(error) => {
+                status = StatusCode::BAD_REQUEST;
+                error.to_string()
+            }
+        },
+        "/early" => {
+            tokio::spawn(async move {
+                let mut body = request.into_body();
+                while let Some(Ok(frame)) = body.frame().await {
+                    let len = frame.data_ref().map_or(0, Bytes::len);
+                    signals.late.fetch_add(len, Ordering::SeqCst);
+                }
+            });
+            "early".to_owned()
+        }
         "/refuse" => {
             status = StatusCode::UNAUTHORIZED;
             "not you".repeat(1000)
@@ -101,9 +146,9 @@ async fn app(
         }
         _ => "hello".to_owned(),
     };
-    let mut response = Response::new(Full::from(text));
+    let mut response = Response::new(Full::from(text).boxed_unsync());
     *response.status_mut() = status;
-    Ok(response)
+    response
 }
 
 async fn count(mut body: Incoming) -> u64 {

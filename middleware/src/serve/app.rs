@@ -1,0 +1,117 @@
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming as Received;
+use hyper::service::Service;
+use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
+use pin_project_lite::pin_project;
+
+use super::incoming::Incoming;
+use super::outgoing::{Outgoing, Watcher};
+use super::peer::PeerAddr;
+use crate::protocol::{Presence, ReadLimit};
+
+/// The response takes as long as it takes: put this among the extensions of one that streams for
+/// ever on purpose, such as server-sent events, and [`write_timeout`](super::Limits::write_timeout)
+/// does not apply to it.
+#[derive(Clone, Copy, Debug)]
+pub struct NoWriteTimeout;
+
+/// The app as hyper calls it for one connection.
+#[derive(Debug)]
+pub(super) struct App<S> {
+    inner: TowerToHyperService<S>,
+    peer: PeerAddr,
+    presence: Option<Presence>,
+    read_timeout: Duration,
+    watcher: Watcher,
+}
+
+impl<S> App<S> {
+    pub(super) fn new(
+        inner: S,
+        peer: SocketAddr,
+        presence: Option<Presence>,
+        read_timeout: Duration,
+        watcher: Watcher,
+    ) -> Self {
+        Self {
+            inner: TowerToHyperService::new(inner),
+            peer: PeerAddr::canonical(peer),
+            presence,
+            read_timeout,
+            watcher,
+        }
+    }
+}
+
+impl<S, B> Service<Request<Received>> for App<S>
+where
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>> + Clone,
+{
+    type Response = Response<Outgoing<B>>;
+    type Error = S::Error;
+    type Future = Answer<TowerToHyperServiceFuture<S, Request<Incoming>>>;
+
+    fn call(&self, request: Request<Received>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let (body, limit) = Incoming::new(body, self.read_timeout);
+        let extensions = &mut parts.extensions;
+        extensions.insert(self.peer);
+        if let Some(presence) = &self.presence {
+            extensions.insert(presence.clone());
+        }
+        if let Some(limit) = &limit {
+            extensions.insert(limit.clone());
+        }
+        Answer {
+            future: self.inner.call(Request::from_parts(parts, body)),
+            limit,
+            watcher: self.watcher.clone(),
+        }
+    }
+}
+
+pin_project! {
+    /// What the app answers.
+    pub(super) struct Answer<F> {
+        #[pin]
+        future: F,
+        limit: Option<ReadLimit>,
+        watcher: Watcher,
+    }
+}
+
+impl<F, B, E> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Outgoing<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.future.poll(cx))?;
+        if this.limit.as_ref().is_some_and(ReadLimit::has_passed) {
+            blame_time(&mut response, this.watcher);
+        }
+        let endless = response.extensions().get::<NoWriteTimeout>().is_some();
+        Poll::Ready(Ok(response.map(|body| this.watcher.begin(body, endless))))
+    }
+}
+
+/// The request's time was up. Apps take that for a request that was wrong, which its client should
+/// not repeat.
+fn blame_time<B>(response: &mut Response<B>, watcher: &Watcher) {
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    }
+    if let Watcher::Connection(_) = watcher {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+}

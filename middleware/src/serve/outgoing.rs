@@ -1,0 +1,160 @@
+//! Responses under the write timeout.
+//!
+//! On HTTP/1.1 a connection has one response at a time: [`Phases`] know when it began and when it
+//! is out, and the connection's task cuts what takes too long. On HTTP/2 each response has a task:
+//! the executor ends it, which resets the stream.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::phase::Phases;
+
+/// Most bytes HTTP/2 is given at once. What it holds is sent whatever becomes of the stream, and it
+/// takes a frame of any size as soon as the client lets it send a byte.
+const PIECE_LEN: usize = 64 << 10;
+
+tokio::task_local! {
+    /// When the response of the running HTTP/2 stream began.
+    static BEGUN: Cell<Option<Instant>>;
+}
+
+/// Runs an HTTP/2 stream; `false` if it was ended because its response took longer than `within`.
+pub(super) async fn in_time(stream: impl Future<Output = ()>, within: Duration) -> bool {
+    let watched = async {
+        tokio::select! {
+            biased;
+            () = stream => true,
+            () = overdue(within) => false,
+        }
+    };
+    BEGUN.scope(Cell::new(None), watched).await
+}
+
+/// Ends when the response has taken longer than `within`. It looks for the begin of the response
+/// whenever the stream has done something.
+async fn overdue(within: Duration) {
+    let mut timer = pin!(None::<Sleep>);
+    poll_fn(|cx| {
+        if timer.is_none()
+            && let Some(deadline) = BEGUN
+                .with(Cell::get)
+                .and_then(|begun| begun.checked_add(within))
+        {
+            timer.set(Some(sleep_until(deadline)));
+        }
+        match timer.as_mut().as_pin_mut() {
+            Some(timer) => timer.poll(cx),
+            None => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// Who watches over the responses of a connection.
+#[derive(Clone, Debug)]
+pub(super) enum Watcher {
+    /// HTTP/1.1: the connection's task.
+    Connection(Arc<Phases>),
+    /// HTTP/2: the stream's task.
+    Stream,
+}
+
+impl Watcher {
+    /// A response with `body` begins. If it is `endless` nobody watches.
+    pub(super) fn begin<B>(&self, body: B, endless: bool) -> Outgoing<B> {
+        let mut over = None;
+        match self {
+            Self::Stream if !endless => {
+                // Elsewhere nobody would look at it.
+                let _ = BEGUN.try_with(|begun| begun.set(Some(Instant::now())));
+            }
+            Self::Connection(phases) if !endless => {
+                phases.answers();
+                over = Some(Over(Arc::clone(phases)));
+            }
+            _ => {}
+        }
+        let max = match self {
+            Self::Stream => PIECE_LEN,
+            Self::Connection(_) => usize::MAX,
+        };
+        Outgoing {
+            body,
+            rest: Bytes::new(),
+            max,
+            _over: over,
+        }
+    }
+}
+
+/// Tells that a body is over: hyper drops it as soon as it has all of it.
+#[derive(Debug)]
+struct Over(Arc<Phases>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
+}
+
+pin_project! {
+    /// The body of a response.
+    #[derive(Debug)]
+    pub(super) struct Outgoing<B> {
+        #[pin]
+        body: B,
+        // Of a frame that was too large to be given at once.
+        rest: Bytes,
+        max: usize,
+        _over: Option<Over>,
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        if this.rest.is_empty() {
+            let frame = match ready!(this.body.poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            match frame.into_data() {
+                Ok(data) if data.len() > *this.max => *this.rest = data,
+                Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
+        }
+        let len = this.rest.len().min(*this.max);
+        let piece = this.rest.split_to(len);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.body.size_hint();
+        let rest = self.rest.len() as u64;
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
+    }
+}
