@@ -38,6 +38,7 @@ mod workload;
 use std::io;
 
 use args::Command;
+pub use sample::median;
 
 /// Measures, or serves where `args` (without the program's name) ask for that.
 ///

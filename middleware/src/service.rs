@@ -209,6 +209,36 @@ mod tests {
         }
     }
 
+    /// A body that says neither that it is empty nor anything else.
+    struct Silent;
+
+    impl Body for Silent {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_create_whose_body_never_comes_is_given_up() {
+        let rig = Rig::new(|_| {}).await;
+        let create = Request::post("/upload/chunked")
+            .header("x-filename", "a")
+            .header("x-total-size", "3");
+        let begun = tokio::time::Instant::now();
+        let response = rig.service.clone().oneshot(create.body(Silent).unwrap());
+        assert_eq!(
+            response.await.unwrap().status(),
+            StatusCode::REQUEST_TIMEOUT
+        );
+        assert_eq!(begun.elapsed().as_secs(), 30, "the stall timeout");
+    }
+
     #[tokio::test]
     async fn a_protected_path_needs_a_signature_and_then_passes() {
         let secret = b"0123456789abcdef0123456789abcdef";

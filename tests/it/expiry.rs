@@ -111,7 +111,6 @@ fn what_expired_while_the_server_was_down_is_gone() {
 }
 
 #[test]
-#[ignore = "uploads.stall_timeout has no effect yet"]
 fn a_silent_body_is_given_up() {
     let server = Server::start("[uploads]\nstall_timeout = \"1s\"");
     let file = data::random(3, CHUNK);

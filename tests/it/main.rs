@@ -61,6 +61,7 @@ mod several_start;
 mod several_status;
 mod signature;
 mod sizes;
+mod slow_clients;
 mod slow_disk;
 mod status;
 mod store_mode;

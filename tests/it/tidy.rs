@@ -40,6 +40,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
             "network/events.rs",
             "serve/io.rs",
             "serve/run.rs",
+            "serve/server.rs",
         ],
     ),
     (

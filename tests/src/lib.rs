@@ -3,7 +3,7 @@
 //! Everything here stands outside the server: a raw HTTP/1.1 client that can misbehave
 //! ([`http`]), the real server program as a child process ([`server`]), an app of ours in
 //! this process whose handler the test writes ([`app`], [`script`]), and the same app in a
-//! process that may be killed ([`process`]). Around the server stand a real Redis ([`redis`]), a
+//! process that may be killed ([`process`]), clients by the thousand ([`crowd`]). Around the server stand a real Redis ([`redis`]), a
 //! network that fails on demand ([`fault_proxy`]) and a real nginx ([`nginx`]). [`torture`] is a
 //! program of its own that breaks the server in every way its promise speaks of.
 //!
@@ -17,6 +17,7 @@ pub mod accept;
 pub mod app;
 pub mod child;
 pub mod config;
+pub mod crowd;
 pub mod data;
 pub mod fault_proxy;
 pub mod http;

@@ -36,6 +36,10 @@ const READ_LEN_MAX: usize = 128 << 10;
 /// Finds HTTP/2 clients that are gone, also while a request runs and no timeout applies.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
+/// Longest time that is left to a client to read that its head came too late: it sends next to
+/// nothing that could be in the way, and has had its time.
+const LATE_LINGER: Duration = Duration::from_millis(500);
+
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -156,15 +160,15 @@ async fn close<T>(mut remains: Remains<T>, end: End, limits: &Limits, orders: &O
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let answer = match end {
+    let (answer, linger): (&[u8], _) = match end {
         _ if remains.ended => return,
-        End::TimedOut(Phase::Head) => REQUEST_TIMEOUT,
-        End::Closed if remains.shut => &[],
+        End::TimedOut(Phase::Head) => (REQUEST_TIMEOUT, limits.linger.min(LATE_LINGER)),
+        End::Closed if remains.shut => (&[], limits.linger),
         // Where hyper gave up, or nothing is under way, there is no answer to protect.
         End::Closed | End::ClosedIdle | End::TimedOut(_) | End::Cut => return,
     };
     tokio::select! {
-        _ = timeout(limits.linger, linger::part(&mut remains.stream, answer)) => {}
+        _ = timeout(linger, linger::part(&mut remains.stream, answer)) => {}
         () = orders.cut.cancelled() => {}
     }
 }

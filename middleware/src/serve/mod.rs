@@ -20,7 +20,8 @@
 //! 5. A head of more than [`max_header_size`](Limits::max_header_size) bytes is answered `431` and
 //!    the connection closes (on HTTP/2: that request ends).
 //! 6. A client that still sends when it has been answered can read the answer: our side is shut down
-//!    and the rest is discarded, for [`linger`](Limits::linger) and 64 MiB at most.
+//!    and the rest is discarded, for [`linger`](Limits::linger) and 64 MiB at most, after a late head
+//!    for half a second.
 //! 7. With [`max_connections`](Limits::max_connections) open, the next ones wait in the kernel's
 //!    backlog. An error of accept is waited out and never ends the server.
 //! 8. When asked to stop, the server closes the port and idle connections at once, lets running

@@ -19,6 +19,9 @@ use super::connection::{Terms, serve};
 use super::incoming::Incoming;
 use super::watch::Orders;
 
+/// Connections that the kernel holds until they are accepted; it may hold fewer. Tokio asks for 128,
+/// and when a network is back all of its clients come at once: one too many waits for a second.
+const BACKLOG: i32 = 4096;
 /// How long cut connections are given to drop what they hold.
 const CUT_GRACE: Duration = Duration::from_millis(250);
 
@@ -102,6 +105,9 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let address = listener.local_addr()?;
+        if let Err(error) = rustix::net::listen(&listener, BACKLOG) {
+            tracing::debug!(%error, "the queue of connections stays as it is");
+        }
         let connections = Connections::new(self.limits);
         tracing::info!(%address, "serving");
         tokio::select! {

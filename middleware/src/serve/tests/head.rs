@@ -55,6 +55,23 @@ fn half_a_head_is_answered_408() {
 }
 
 #[test]
+fn a_late_client_that_does_not_leave_is_closed() {
+    let server = Running::new(Limits {
+        linger: LONG,
+        max_connections: 1,
+        ..SLOW_HEADS
+    });
+    let begin = Instant::now();
+    let mut late = Client::new(server.address);
+    late.send("GET / HTTP/1.1\r\n");
+    assert_eq!(late.answer().status, 408);
+    let mut next = Client::new(server.address);
+    next.ask("/");
+    assert_eq!(next.answer().text(), "hello");
+    assert!(begin.elapsed() < SOON);
+}
+
+#[test]
 fn a_later_head_has_its_own_time() {
     let server = Running::new(SLOW_HEADS);
     let mut client = Client::new(server.address);
