@@ -98,6 +98,13 @@ impl Driver {
         }
     }
 
+    /// The configuration in force, whenever it is asked for.
+    #[cfg(feature = "serve")]
+    pub(crate) fn config(&self) -> impl Fn() -> Arc<UploadConfig> + Send + Sync + use<> {
+        let engine = Arc::clone(&self.shared.engine);
+        move || engine.config().now()
+    }
+
     /// Does the background work; never ends by itself.
     pub async fn run(self) {
         let work = || background(Arc::clone(&self.shared), self.deliver.clone());

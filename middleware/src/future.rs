@@ -296,7 +296,11 @@ async fn events(
     if let Some(reply) = chunked::seen_all(parts, &view) {
         return Ok(whole(reply));
     }
-    let head = chunked::head();
+    #[cfg_attr(not(feature = "serve"), expect(unused_mut))]
+    let mut head = chunked::head();
+    // It lasts for as long as there is something to tell.
+    #[cfg(feature = "serve")]
+    head.extensions_mut().insert(crate::serve::NoWriteTimeout);
     if parts.method == Method::HEAD {
         return Ok(whole(head));
     }

@@ -35,28 +35,21 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let limits = Limits {
-        header_timeout: config.timeouts.header_timeout,
-        read_timeout: config.timeouts.readtimeout,
-        write_timeout: config.timeouts.writetimeout,
-        idle_timeout: config.timeouts.idletimeout,
-        shutdown: config.timeouts.shutdown,
-        max_connections: config.server.max_connections,
-        max_header_size: config.server.max_header_size,
-        linger: LINGER,
-    };
-    check_file_limit(limits.max_connections);
+    check_file_limit(config.server.max_connections);
+    let now = driver.config();
+    let server = Server::following(move || limits(&now()));
     let drain = driver.drain();
+    let now = driver.config();
     let background = tokio::spawn(driver.run());
-    let within = config.timeouts.shutdown;
     let stop = async {
         stop_signal().await;
+        let within = now().timeouts.shutdown;
         tracing::info!(
             ?within,
             "asked to end: running requests and hand-offs may finish"
         );
     };
-    let drained = Server::new(limits).run(listener, app, stop, drain).await;
+    let drained = server.run(listener, app, stop, drain).await;
     background.abort();
     let drained = drained?;
     if drained.is_complete() {
@@ -65,6 +58,20 @@ where
         tracing::warn!(?drained, "ended in the middle of requests or hand-offs");
     }
     Ok(())
+}
+
+fn limits(config: &UploadConfig) -> Limits {
+    let (server, timeouts) = (&config.server, &config.timeouts);
+    Limits {
+        header_timeout: timeouts.header_timeout,
+        read_timeout: timeouts.readtimeout,
+        write_timeout: timeouts.writetimeout,
+        idle_timeout: timeouts.idletimeout,
+        shutdown: timeouts.shutdown,
+        max_connections: server.max_connections,
+        max_header_size: server.max_header_size,
+        linger: LINGER,
+    }
 }
 
 /// Each connection is an open file.

@@ -18,6 +18,8 @@ use crate::metrics::Metrics;
 /// Monitoring asks from one or two places, with short requests.
 const LIMITS: Limits = Limits {
     header_timeout: Duration::from_secs(5),
+    read_timeout: Duration::from_secs(10),
+    write_timeout: Duration::from_secs(10),
     idle_timeout: Duration::from_secs(120),
     shutdown: Duration::ZERO,
     max_connections: 16,

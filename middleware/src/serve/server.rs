@@ -68,16 +68,27 @@ impl Drained {
 }
 
 /// The accept loop.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Server {
-    limits: Limits,
+    limits: LimitsNow,
 }
+
+type LimitsNow = Arc<dyn Fn() -> Limits + Send + Sync>;
 
 impl Server {
     /// A server with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits }
+        Self::following(move || limits)
+    }
+
+    /// A server whose limits may change: each connection asks for its own when it is accepted, the
+    /// end for `shutdown`. `max_connections` is asked for once.
+    #[must_use]
+    pub fn following(limits: impl Fn() -> Limits + Send + Sync + 'static) -> Self {
+        Self {
+            limits: Arc::new(limits),
+        }
     }
 
     /// Serves `app` until `stop` resolves. Then running requests may finish and `drain` is awaited
@@ -121,9 +132,15 @@ impl Server {
     }
 }
 
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Server").field(&(self.limits)()).finish()
+    }
+}
+
 /// Every connection of a server. Dropping it ends them.
 struct Connections {
-    limits: Limits,
+    limits: LimitsNow,
     orders: Orders,
     places: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -131,8 +148,9 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(limits: Limits) -> Self {
-        let places = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+    fn new(limits: LimitsNow) -> Self {
+        let places = limits().max_connections;
+        let places = places.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             limits,
             orders: Orders::default(),
@@ -163,7 +181,7 @@ impl Connections {
 
     fn terms(&self, permit: OwnedSemaphorePermit, peer: std::net::SocketAddr) -> Terms {
         Terms {
-            limits: self.limits,
+            limits: (self.limits)(),
             orders: self.orders.child(),
             permit,
             peer,
@@ -181,7 +199,7 @@ impl Connections {
             };
             tokio::join!(drain, self.tasks.wait());
         };
-        let in_time = timeout(self.limits.shutdown, all).await.is_ok();
+        let in_time = timeout((self.limits)().shutdown, all).await.is_ok();
         let cut = self.serving.load(Ordering::Acquire);
         if !in_time {
             tracing::warn!(
