@@ -1,10 +1,15 @@
 //! The configuration of a process that runs, as its file changes.
 
-use std::path::PathBuf;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::config::{self, UploadConfig};
+use crate::config::{self, Effect, UploadConfig, Watch};
 use crate::layer::Shared;
+
+/// A file that does not change for so long is whole.
+const STABLE_FOR: Duration = Duration::from_millis(50);
 
 /// What is done with a new configuration that is in force.
 pub(crate) type OnReload = Arc<dyn Fn(&UploadConfig) + Send + Sync>;
@@ -21,8 +26,8 @@ pub(crate) struct Follower {
 struct Told {
     /// What the file asked for.
     asked: UploadConfig,
-    /// Why it could not be had.
-    trouble: Option<String>,
+    /// Its text, good or bad.
+    text: Option<String>,
 }
 
 impl Follower {
@@ -33,10 +38,7 @@ impl Follower {
         asked: UploadConfig,
         on_reload: OnReload,
     ) -> Arc<Self> {
-        let told = Mutex::new(Told {
-            asked,
-            trouble: None,
-        });
+        let told = Mutex::new(Told { asked, text: None });
         Arc::new(Self {
             shared,
             file,
@@ -50,40 +52,47 @@ impl Follower {
         let Some(file) = self.file.clone() else {
             return;
         };
+        let mut watch = None;
         loop {
-            // Before it is read: what changes meanwhile is told.
-            let watch = config::Watch::start(&file);
-            if file.exists() {
-                let this = Arc::clone(&self);
-                // It is read from a disk, which may take its time.
-                let _ = tokio::task::spawn_blocking(move || this.read()).await;
-            }
-            watch.changed().await;
+            let (this, file) = (Arc::clone(&self), file.clone());
+            // All that asks a disk, which may take its time.
+            let looked = tokio::task::spawn_blocking(move || this.look(&file, watch)).await;
+            let current = looked.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+            current.changed().await;
+            watch = Some(current);
         }
     }
 
-    fn read(&self) {
-        let Some(file) = &self.file else {
-            return;
+    /// Looks at the file; answers what tells when to look again.
+    fn look(&self, file: &Path, watch: Option<Watch>) -> Watch {
+        // Before it is read: what changes meanwhile is told.
+        let watch = watch.filter(|watch| watch.is_current(file));
+        let watch = watch.unwrap_or_else(|| Watch::start(file));
+        let Some(text) = stable(file) else {
+            return watch;
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = UploadConfig::from_file(file).map_err(|error| error.to_string());
-        let taken = taken.and_then(|loaded| self.take(&mut told, loaded));
-        let trouble = taken.err();
-        if let Some(trouble) = &trouble
-            && told.trouble.as_ref() != Some(trouble)
-        {
+        if told.text.as_ref() == Some(&text) {
+            return watch;
+        }
+        if let Err(trouble) = self.take(&mut told, file, &text) {
             for line in trouble.lines() {
                 tracing::error!("{line}");
             }
             tracing::error!("the configuration in force stays as it is");
         }
-        told.trouble = trouble;
+        told.text = Some(text);
+        watch
     }
 
     /// # Errors
     /// Why it cannot be used.
-    fn take(&self, told: &mut Told, loaded: config::Loaded) -> Result<(), String> {
+    fn take(&self, told: &mut Told, file: &Path, text: &str) -> Result<(), String> {
+        let was_empty = told.text.as_ref().is_none_or(|text| text.trim().is_empty());
+        if text.trim().is_empty() && !was_empty {
+            return Err(format!("{}: it is empty", file.display()));
+        }
+        let loaded = config::load_from(file, text).map_err(|error| error.to_string())?;
         let running = self.shared.engine.config().now();
         let asked = loaded.config;
         let (config, changes) = config::replace(&running, &told.asked, &asked);
@@ -92,19 +101,25 @@ impl Follower {
         }
         let configured = self.shared.configure(config.clone());
         configured.map_err(|error| with_causes(&error))?;
-        for notice in &loaded.notices {
-            tracing::warn!("{notice}");
-        }
         for change in &changes {
-            match change.needs_restart {
-                true => tracing::warn!("{change}"),
-                false => tracing::info!("{change}"),
+            match change.effect {
+                Effect::AtRestart => tracing::warn!("{change}"),
+                Effect::AtOnce | Effect::None => tracing::info!("{change}"),
             }
         }
         told.asked = asked;
         (self.on_reload)(&config);
         Ok(())
     }
+}
+
+/// The text of a file that nobody is writing; nothing if somebody is, or it cannot be read: then it
+/// is told when that has changed.
+fn stable(file: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    std::thread::sleep(STABLE_FOR);
+    let again = std::fs::read_to_string(file).ok()?;
+    (text == again).then_some(text)
 }
 
 /// An error and what caused it, on one line.

@@ -78,10 +78,8 @@ pub(crate) struct Rules {
 impl Rules {
     /// # Errors
     /// Why it cannot be used.
-    fn new(config: Arc<UploadConfig>, state_dir: &StateDir) -> Result<Self, Error> {
+    fn new(config: Arc<UploadConfig>, ring: KeyRing) -> Result<Self, Error> {
         check_places(&config)?;
-        let ring = KeyRing::open(&config.security, state_dir.path());
-        let ring = ring.map_err(|error| Error::because("there is no usable secret", error))?;
         let gate = Gate::new(&config.security, &config.server.public_base, ring);
         let template = Template::new(&config.delivery)
             .ok_or_else(|| Error::new("delivery.path or delivery.method is not valid"))?;
@@ -99,8 +97,13 @@ impl Shared {
     /// # Errors
     /// Why it cannot be used; nothing is changed then.
     pub(crate) fn configure(&self, config: UploadConfig) -> Result<(), Error> {
-        let config = Arc::new(config);
-        let rules = Rules::new(Arc::clone(&config), &self.state_dir)?;
+        let (config, before) = (Arc::new(config), self.rules.now());
+        // What nobody has changed stays, whatever became of the file it was in.
+        let ring = match config.security.has_same_secrets(&before.config.security) {
+            true => before.gate.ring().clone(),
+            false => open_ring(&config, &self.state_dir)?,
+        };
+        let rules = Rules::new(Arc::clone(&config), ring)?;
         self.engine.configure(config);
         self.rules.replace(Arc::new(rules));
         Ok(())
@@ -133,7 +136,8 @@ impl SteadfastLayer {
         let state_dir = open_state_dir(&config).await?;
         warn_of_mount(&config);
         let asked = config.clone();
-        let rules = Rules::new(Arc::new(config.clone()), &state_dir)?;
+        let ring = open_ring(&config, &state_dir)?;
+        let rules = Rules::new(Arc::new(config.clone()), ring)?;
         let secret_print = rules.gate.ring().fingerprint();
         let (store, blobs) = open_stores(&config, &state_dir)
             .map_err(|error| Error::because("uploads.state_dir cannot be used", error))?;
@@ -244,6 +248,11 @@ async fn metrics_port(config: &UploadConfig) -> Result<Option<MetricsPort>, Erro
             "metrics.listen needs the feature \"serve\" of this library",
         )),
     }
+}
+
+fn open_ring(config: &UploadConfig, state_dir: &StateDir) -> Result<KeyRing, Error> {
+    let ring = KeyRing::open(&config.security, state_dir.path());
+    ring.map_err(|error| Error::because("there is no usable secret", error))
 }
 
 /// Refuses to keep unfinished uploads where finished ones are served.

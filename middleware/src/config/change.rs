@@ -47,10 +47,20 @@ const AT_START_SHARED: &[&str] = &[
 pub(crate) struct Change {
     /// `table.name`.
     key: &'static str,
+    /// What was in force.
     before: Option<String>,
     now: Option<String>,
-    /// Whether the old value stays until the process is started again.
-    pub(crate) needs_restart: bool,
+    pub(crate) effect: Effect,
+}
+
+/// What comes of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    AtOnce,
+    /// The old value stays until the process is started again.
+    AtRestart,
+    /// What had to wait for a restart is taken back.
+    None,
 }
 
 impl fmt::Display for Change {
@@ -58,17 +68,18 @@ impl fmt::Display for Change {
         let [before, now] =
             [&self.before, &self.now].map(|value| value.as_deref().unwrap_or("not set"));
         let key = self.key;
-        match self.needs_restart {
-            true => write!(
+        match self.effect {
+            Effect::AtOnce => write!(f, "{key} = {now}, was {before}"),
+            Effect::AtRestart => write!(
                 f,
                 "{key} = {now} needs a restart, {before} stays until then"
             ),
-            false => write!(f, "{key} = {now}, was {before}"),
+            Effect::None => write!(f, "{key} = {now}, as it is in force"),
         }
     }
 }
 
-/// What `new` is where `running` runs, which was asked for as `before`; and what that changes.
+/// What `new` is where `running` is in force and `before` was asked for last; and what that changes.
 pub(crate) fn replace(
     running: &UploadConfig,
     before: &UploadConfig,
@@ -77,18 +88,24 @@ pub(crate) fn replace(
     let mut next = new.clone();
     let mut changes = Vec::new();
     for key in keys() {
-        let needs_restart = is_fixed(&key, running);
-        if needs_restart {
+        let is_fixed = is_fixed(&key, running);
+        if is_fixed {
             key.copy(running, &mut next);
         }
-        if !key.is_same(before, new) {
-            changes.push(Change {
-                key: key.path,
-                before: key.show(before),
-                now: key.show(new),
-                needs_restart,
-            });
+        if key.is_same(before, new) {
+            continue;
         }
+        let effect = match is_fixed {
+            false => Effect::AtOnce,
+            true if key.is_same(running, new) => Effect::None,
+            true => Effect::AtRestart,
+        };
+        changes.push(Change {
+            key: key.path,
+            before: key.show(running),
+            now: key.show(new),
+            effect,
+        });
     }
     (next, changes)
 }

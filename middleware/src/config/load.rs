@@ -55,6 +55,11 @@ impl UploadConfig {
     }
 }
 
+/// [`UploadConfig::from_file`] where the text of the file was read already.
+pub(crate) fn load_from(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
+    load(&path.display().to_string(), text, std::env::vars_os())
+}
+
 /// [`UploadConfig::from_file`] with the environment as an argument.
 pub(super) fn from_file_and(
     path: &Path,

@@ -64,12 +64,13 @@ mod unbuilt;
 mod units;
 mod watch;
 
-pub(crate) use change::replace;
+pub(crate) use change::{Effect, replace};
 pub use cidr::Cidr;
 pub(crate) use cross::serving;
 pub use error::{ConfigError, Notice};
 pub(crate) use live::Live;
 pub use load::Loaded;
+pub(crate) use load::load_from;
 pub use redis_url::RedisUrl;
 pub use secret::{Secret, SecretError};
 pub use tables::{

@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,8 @@ use tokio::time::{sleep, timeout};
 const QUIET: Duration = Duration::from_millis(200);
 /// Steps that never end are looked at meanwhile.
 const QUIET_MAX: Duration = Duration::from_secs(2);
+/// More links than any path has.
+const LINKS_MAX: usize = 40;
 /// How often a file is looked at where the system does not tell of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -23,6 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Watch {
     told: Arc<Notify>,
+    dirs: BTreeSet<PathBuf>,
     watcher: Option<RecommendedWatcher>,
 }
 
@@ -36,8 +38,18 @@ impl Watch {
                 "the system does not tell of changes; the file is looked at every {LOOK_EVERY:?}"
             );
         };
-        let watcher = watch(path, Arc::clone(&told)).inspect_err(warn).ok();
-        Self { told, watcher }
+        let dirs = directories(path);
+        let watcher = watch(&dirs, Arc::clone(&told)).inspect_err(warn).ok();
+        Self {
+            told,
+            dirs,
+            watcher,
+        }
+    }
+
+    /// Whether the path still leads through the same directories.
+    pub(crate) fn is_current(&self, path: &Path) -> bool {
+        self.dirs == directories(path)
     }
 
     /// Waits until it is time to look.
@@ -51,15 +63,15 @@ impl Watch {
     }
 }
 
-fn watch(path: &Path, told: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+fn watch(dirs: &BTreeSet<PathBuf>, told: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     let tell = move |event: notify::Result<Event>| {
         if event.is_ok_and(|event| is_change(event.kind)) {
             told.notify_one();
         }
     };
     let mut watcher = notify::recommended_watcher(tell)?;
-    for dir in directories(path)? {
-        watcher.watch(&dir, RecursiveMode::NonRecursive)?;
+    for dir in dirs {
+        watcher.watch(dir, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
 }
@@ -72,14 +84,35 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-/// Where `path` is, and where what it leads to is.
-fn directories(path: &Path) -> io::Result<BTreeSet<PathBuf>> {
-    let path = std::path::absolute(path)?;
-    let real = path.canonicalize().ok();
-    let paths = [Some(path), real].into_iter().flatten();
-    Ok(paths
-        .filter_map(|path| path.parent().map(Path::to_owned))
-        .collect())
+/// The directories whose entries decide what `path` leads to: that of the file, and those of all
+/// links on the way.
+fn directories(path: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for _ in 0..LINKS_MAX {
+        found.extend(path.parent().map(Path::to_owned));
+        let Some((link, target)) = first_link(&path) else {
+            break;
+        };
+        found.extend(link.parent().map(Path::to_owned));
+        path = target;
+    }
+    found.retain(|dir| dir.is_dir());
+    found
+}
+
+/// The first link on the way to `path`, and the path with it resolved.
+fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut parts = path.components();
+    let mut way = PathBuf::new();
+    while let Some(part) = parts.next() {
+        way.push(part);
+        if let Ok(target) = way.read_link() {
+            let resolved = way.parent()?.join(target).join(parts.as_path());
+            return Some((way, resolved));
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -128,6 +161,32 @@ mod tests {
         let watch = Watch::start(&dir.join("config.toml"));
         symlink("2", dir.join("..tmp")).unwrap();
         fs::rename(dir.join("..tmp"), dir.join("..data")).unwrap();
+        assert!(is_told(&watch).await);
+    }
+
+    /// As releases are deployed.
+    #[tokio::test]
+    async fn a_link_further_up_may_be_exchanged() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        for version in ["1", "2"] {
+            fs::create_dir_all(dir.join("releases").join(version)).unwrap();
+            fs::write(
+                dir.join("releases").join(version).join("config.toml"),
+                version,
+            )
+            .unwrap();
+        }
+        symlink("releases/1", dir.join("current")).unwrap();
+        let file = dir.join("current/config.toml");
+        let watch = Watch::start(&file);
+        assert!(watch.is_current(&file));
+        symlink("releases/2", dir.join("next")).unwrap();
+        fs::rename(dir.join("next"), dir.join("current")).unwrap();
+        assert!(is_told(&watch).await);
+        assert!(!watch.is_current(&file));
+        let watch = Watch::start(&file);
+        fs::write(dir.join("releases/2/config.toml"), "3").unwrap();
         assert!(is_told(&watch).await);
     }
 

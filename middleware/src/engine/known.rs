@@ -125,6 +125,17 @@ impl Known {
         uploads.put(key, seen);
     }
 
+    /// Has every upload looked at: what is waited for it for may be less than it was.
+    pub(super) fn look_at_all(&self) {
+        let mut uploads = self.lock();
+        let there = |seen: &&mut Seen| seen.stage != Stage::Lost;
+        uploads
+            .seen
+            .values_mut()
+            .filter(there)
+            .for_each(|seen| seen.due = 0);
+    }
+
     pub(super) fn forget(&self, key: UploadKey) {
         let mut uploads = self.lock();
         if let Some(seen) = uploads.seen.remove(&key) {

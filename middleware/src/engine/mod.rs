@@ -173,11 +173,19 @@ impl Engine {
         &self.config
     }
 
-    /// From now on `config` is in force.
+    /// From now on `config` is in force, for whatever reads it next.
     pub fn configure(&self, config: Arc<UploadConfig>) {
         self.bound_deliveries(config.delivery.max_concurrent);
         self.queue.limit(Limits::of(&config));
         self.config.replace(config);
+        // What is kept may have to go sooner, and what is held may be handed over.
+        self.known.look_at_all();
+        for active in self.table.all() {
+            let is_due = self.is_due(&active.lock().record);
+            if is_due {
+                self.offer_due(active.key);
+            }
+        }
     }
 
     /// How it is with the workers and their queue.

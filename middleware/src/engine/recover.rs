@@ -195,16 +195,21 @@ impl Engine {
 
     /// Starts the hand-off of an upload that waits for it; how many that were.
     pub(super) fn offer(&self, key: UploadKey, record: &Record) -> usize {
-        if !self.is_due(record) {
-            return 0;
+        let is_due = self.is_due(record);
+        if is_due {
+            self.offer_due(key);
         }
+        usize::from(is_due)
+    }
+
+    /// The same for one that does.
+    pub(super) fn offer_due(&self, key: UploadKey) {
         let deliver = self.background.get().and_then(Weak::upgrade);
         if let (Some(engine), Some(deliver)) = (self.me.upgrade(), deliver)
             && !self.schedule.knows(key)
         {
             engine.want_hand_off(key, &deliver, false);
         }
-        1
     }
 
     async fn delivering(&self) -> Vec<UploadKey> {

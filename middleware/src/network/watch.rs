@@ -61,7 +61,9 @@ struct OpenAtEnd<'a>(&'a Gate);
 
 impl Drop for OpenAtEnd<'_> {
     fn drop(&mut self) {
-        self.0.open(By::Network);
+        if self.0.open(By::Network) {
+            tracing::info!("Resuming all paused uploads");
+        }
     }
 }
 

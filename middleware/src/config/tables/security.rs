@@ -34,6 +34,22 @@ pub struct Security {
     pub deny: Vec<Cidr>,
 }
 
+impl Security {
+    /// Whether secrets come from the same places, and are the same as far as they are here.
+    pub(crate) fn has_same_secrets(&self, other: &Self) -> bool {
+        let of = |this: &Self| {
+            let Self {
+                secret,
+                secret_file,
+                keys,
+                ..
+            } = this.clone();
+            (secret, secret_file, keys)
+        };
+        of(self) == of(other)
+    }
+}
+
 /// One secret of several: `[[security.keys]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecurityKey {

@@ -29,6 +29,15 @@ fn only_what_differs_changes_anything() {
     );
     assert_eq!(next.server.max_upload_size, 2 << 30);
     assert_eq!(next.server.name, None);
+    // What waits for a restart does not become what is in force.
+    let other = now.replace("\"a\"", "\"b\"");
+    let (_, said) = self::said(&next, now, &other);
+    assert_eq!(
+        said,
+        ["server.name = \"b\" needs a restart, not set stays until then"]
+    );
+    let (_, said) = self::said(&next, &other, &now.replace("name = \"a\"\n", ""));
+    assert_eq!(said, ["server.name = not set, as it is in force"]);
 }
 
 /// Such as the name that a server was given, or the store it fell back to.
@@ -91,11 +100,34 @@ fn what_is_read_at_the_start_is_a_key_and_is_documented() {
     let (_, said) = bundled.split_once("Only at the start are read:").unwrap();
     let (said, _) = said.split_once("\n#\n").unwrap();
     let (some, whole) = said.split_once("all of").unwrap();
+    // A list of names and the table they are in, again and again.
+    let said: Vec<&str> = some
+        .split([',', ' ', '\n', '#'])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let mut documented = Vec::new();
+    let mut names = Vec::new();
+    for word in said {
+        match word
+            .strip_prefix('[')
+            .and_then(|word| word.strip_suffix(']'))
+        {
+            Some(table) => documented.extend(names.drain(..).map(|name| format!("{table}.{name}"))),
+            None if matches!(word, "and" | "in") => {}
+            None => names.push(word),
+        }
+    }
     let keys = keys();
     for (path, is_always) in fixed() {
         let key = keys.iter().find(|key| key.path == path).expect(path);
-        let table = format!("[{}]", key.table());
-        let is_said = some.contains(key.name()) || whole.contains(&table);
-        assert!(is_said || !is_always, "{path}");
+        let is_said =
+            documented.contains(&path.to_owned()) || whole.contains(&format!("[{}]", key.table()));
+        assert_eq!(is_said, is_always, "{path}");
+    }
+    for path in documented {
+        assert!(
+            fixed().any(|(fixed, is_always)| fixed == path && is_always),
+            "{path}"
+        );
     }
 }

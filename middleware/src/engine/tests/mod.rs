@@ -8,6 +8,7 @@
 mod append;
 mod cancel;
 mod clock;
+mod configure;
 mod counting;
 mod create;
 mod expiry;
