@@ -37,7 +37,7 @@ fn count(kinds: &[u8], kind: u8) -> usize {
 
 /// Whether a head in `bytes` has the status 408, as a literal without Huffman coding or with it.
 fn has_408(bytes: &[u8]) -> bool {
-    let coded: &[u8] = &[0x82, 0x68, 0x0f];
+    let coded: &[u8] = &[0x68, 0x0f, 0x7f];
     bytes
         .windows(3)
         .any(|three| three == b"408" || three == coded)
