@@ -51,6 +51,7 @@ impl Engine {
         let at = self.clock.now();
         active.append(Entry::HandoffBegun { at }).await?;
         job.failures = 0;
+        self.schedule.begun(active.key);
         if std::mem::take(&mut job.again) {
             self.count_again(active);
         }

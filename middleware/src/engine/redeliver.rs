@@ -34,7 +34,7 @@ impl Engine {
             (again || self.is_due(record), again)
         };
         if fits {
-            // Where it is due already, or being attempted, there is nothing to add.
+            // Where it is due already, there is nothing to add.
             self.want_hand_off(key, &deliver, again);
         }
         self.let_go(active);

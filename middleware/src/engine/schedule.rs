@@ -23,6 +23,19 @@ pub(super) struct Job {
     pub(super) outcome: Option<Entry>,
 }
 
+impl Job {
+    fn new(key: UploadKey, deliver: &Arc<dyn Deliver>) -> Self {
+        Self {
+            key,
+            deliver: Arc::clone(deliver),
+            failures: 0,
+            checked: None,
+            again: false,
+            outcome: None,
+        }
+    }
+}
+
 /// When a job is due, and in which order among those of the same moment.
 type Turn = (Instant, u64);
 
@@ -44,6 +57,8 @@ struct Inner {
     /// Every upload that is here; those without a turn are being attempted.
     turns: HashMap<UploadKey, Option<Turn>>,
     waiting: BTreeMap<Turn, Job>,
+    /// Those being attempted that are to be once more, and for whom.
+    wishes: HashMap<UploadKey, Arc<dyn Deliver>>,
 }
 
 impl Schedule {
@@ -53,24 +68,28 @@ impl Schedule {
     }
 
     /// Makes an upload due now, unless it is already or is being attempted; whether it did. With
-    /// `again` also one whose handler has decided.
+    /// `again` also one whose handler has decided, and one that is being attempted when that is
+    /// over, unless its handler is called only then.
     pub(super) fn want(&self, key: UploadKey, deliver: &Arc<dyn Deliver>, again: bool) -> bool {
         let mut inner = self.lock();
         let job = match inner.turns.get(&key).copied() {
             _ if inner.closed => return false,
-            Some(None) => return false,
-            Some(Some((due, _))) if due <= Instant::now() => return false,
+            Some(None) => {
+                if again {
+                    inner.wishes.insert(key, Arc::clone(deliver));
+                }
+                return false;
+            }
+            Some(Some(turn)) if turn.0 <= Instant::now() => {
+                if let Some(job) = inner.waiting.get_mut(&turn) {
+                    job.again |= again;
+                }
+                return false;
+            }
             Some(Some(turn)) => inner.waiting.remove(&turn),
             None => None,
         };
-        let mut job = job.unwrap_or_else(|| Job {
-            key,
-            deliver: Arc::clone(deliver),
-            failures: 0,
-            checked: None,
-            again: false,
-            outcome: None,
-        });
+        let mut job = job.unwrap_or_else(|| Job::new(key, deliver));
         job.again |= again;
         inner.wait(job, Instant::now());
         drop(inner);
@@ -114,11 +133,25 @@ impl Schedule {
         }
     }
 
-    /// Says that an attempt is over: the next one is to be made after `delay`, or none.
-    pub(super) fn attempted(&self, key: UploadKey, again: Option<(Job, Duration)>) {
+    /// Says that an attempt has come to calling the handler: it is the one that was wished for.
+    pub(super) fn begun(&self, key: UploadKey) {
+        self.lock().wishes.remove(&key);
+    }
+
+    /// Says that an attempt is over: the next one is to be made after the delay, or none, unless
+    /// somebody has wished for it meanwhile.
+    pub(super) fn attempted(&self, key: UploadKey, next: Option<(Job, Duration)>) {
         let mut inner = self.lock();
         inner.turns.remove(&key);
-        if let Some((job, delay)) = again.filter(|_| !inner.closed) {
+        let next = match inner.wishes.remove(&key) {
+            None => next,
+            Some(deliver) => {
+                let mut job = next.map_or_else(|| Job::new(key, &deliver), |(job, _)| job);
+                job.again = true;
+                Some((job, Duration::ZERO))
+            }
+        };
+        if let Some((job, delay)) = next.filter(|_| !inner.closed) {
             inner.wait(job, Instant::now() + delay);
         }
         drop(inner);
@@ -128,6 +161,7 @@ impl Schedule {
     /// Makes no more attempts but the one that is being made.
     pub(super) fn forget(&self, key: UploadKey) {
         let mut inner = self.lock();
+        inner.wishes.remove(&key);
         if let Some(&Some(turn)) = inner.turns.get(&key) {
             inner.turns.remove(&key);
             inner.waiting.remove(&turn);
@@ -147,6 +181,7 @@ impl Schedule {
         let mut inner = self.lock();
         inner.is_served = false;
         inner.turns.retain(|_, turn| turn.is_none());
+        inner.wishes.clear();
         let waited = std::mem::take(&mut inner.waiting).into_values().collect();
         drop(inner);
         self.changed.notify_waiters();

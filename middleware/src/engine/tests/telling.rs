@@ -236,3 +236,53 @@ async fn what_is_held_is_handed_over_when_an_operator_says_so() {
     rig.settled(&id).await;
     assert_eq!(rig.state(&id).await, State::Completed);
 }
+
+/// Who hears of a refusal may ask at once, while the attempt that led to it is not quite over.
+#[tokio::test(start_paused = true)]
+async fn a_wish_during_an_attempt_and_before_one_is_kept() {
+    for is_running in [true, false] {
+        let rig = Rig::new(Kind::Disk);
+        let deliver = rig.deliver();
+        rig.engine.recover(Some(&deliver)).await;
+        let id = rig.upload(CHUNK).await;
+        rig.handler.will_answer([422]);
+        rig.send_only(&id).await.unwrap();
+        rig.settled(&id).await;
+        let schedule = &rig.engine.schedule;
+        assert!(schedule.want(id.key(), &deliver, false));
+        if is_running {
+            let job = schedule.next().await.unwrap();
+            assert_eq!(rig.engine.redeliver(id.key()).await, Ok(Redelivery::Due));
+            rig.engine.attempt_once(job).await;
+            assert!(schedule.knows(id.key()), "it is wanted again");
+            rig.engine
+                .attempt_once(schedule.next().await.unwrap())
+                .await;
+        } else {
+            assert_eq!(rig.engine.redeliver(id.key()).await, Ok(Redelivery::Due));
+        }
+        rig.settled(&id).await;
+        assert_eq!(rig.state(&id).await, State::Completed, "{is_running}");
+        assert_eq!(rig.handler.calls().len(), 2);
+    }
+}
+
+/// A wish is for one attempt, however often it comes before that begins.
+#[tokio::test(start_paused = true)]
+async fn a_wish_that_comes_twice_is_one() {
+    let rig = Rig::new(Kind::Disk);
+    let deliver = rig.deliver();
+    rig.engine.recover(Some(&deliver)).await;
+    let id = rig.upload(CHUNK).await;
+    rig.handler.will_answer([422, 422]);
+    rig.send_only(&id).await.unwrap();
+    rig.settled(&id).await;
+    let schedule = &rig.engine.schedule;
+    assert!(schedule.want(id.key(), &deliver, true));
+    let job = schedule.next().await.unwrap();
+    assert_eq!(rig.engine.redeliver(id.key()).await, Ok(Redelivery::Due));
+    rig.engine.attempt_once(job).await;
+    assert!(!schedule.knows(id.key()));
+    assert_eq!(rig.state(&id).await, State::Rejected);
+    assert_eq!(rig.handler.calls().len(), 2);
+}
