@@ -58,7 +58,7 @@ pub fn whole(what: What, id: &SessionId, view: &View, gaps: &Gaps, on_unknown: O
 #[must_use]
 pub fn changed(change: &Change, paused: bool, on_unknown: OnUnknown) -> Bytes {
     let what = match told(change.state, on_unknown) {
-        state if state == change.state => change.what,
+        state if state == change.state || change.what.is_final() => change.what,
         state => What::reached(state),
     };
     event(
@@ -93,4 +93,21 @@ fn members(change: &Change, paused: bool, on_unknown: OnUnknown) -> Value {
 /// JSON has no line ends of its own here, so one line of data is enough.
 fn event(name: &str, revision: u64, data: &Value) -> Bytes {
     Bytes::from(format!("event: {name}\nid: {revision}\ndata: {data}\n\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upload::tests::sample;
+
+    #[test]
+    fn an_end_has_its_own_name_whatever_the_state_is_called() {
+        for (what, name) in [(What::Expired, "expired"), (What::Unknown, "undelivered")] {
+            let key = sample::id(1).key();
+            let change = Change::new(key, what, (State::Unknown, 7), (5, 10));
+            let event = changed(&change, false, OnUnknown::Retry);
+            let start = format!("event: {name}\nid: 7\n");
+            assert!(event.starts_with(start.as_bytes()), "{event:?}");
+        }
+    }
 }
