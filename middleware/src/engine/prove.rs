@@ -94,6 +94,11 @@ impl Engine {
     pub(super) async fn withdraw(&self, active: &Active, span: Span) -> Result<(), Refusal> {
         let Span { start, len } = span;
         let at = self.clock.now();
-        active.append(Entry::Withdrawn { start, len, at }).await
+        let had_ended = active.lock().record.ended.is_some();
+        active.append(Entry::Withdrawn { start, len, at }).await?;
+        if had_ended {
+            self.count_again(active);
+        }
+        Ok(())
     }
 }

@@ -208,3 +208,25 @@ async fn what_the_disk_does_not_give_back_is_asked_for_again() {
         mend(&next, &id, &[0]).await;
     }
 }
+
+/// It is received again, and takes a place again.
+#[tokio::test(start_paused = true)]
+async fn what_rotted_before_it_is_handed_over_again_is_counted_again() {
+    for kind in KINDS {
+        let rig = Rig::new(kind);
+        rig.handler.will(Step::Answer(422));
+        let id = complete(&rig).await;
+        rig.engine.drain().await;
+        rot(&rig, &id, &[15]);
+        let next = rig.again(|_| {});
+        let deliver = next.deliver();
+        next.engine.recover(Some(&deliver)).await;
+        assert_eq!(next.engine.sessions(), 0, "{kind:?}");
+        next.engine.redeliver(id.key()).await.unwrap();
+        next.settled(&id).await;
+        assert_eq!(next.state(&id).await, State::Receiving);
+        assert_eq!(next.engine.sessions(), 1, "{kind:?}");
+        mend(&next, &id, &[1]).await;
+        assert_eq!(next.engine.sessions(), 0);
+    }
+}
