@@ -1,4 +1,5 @@
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::upload::{Record, State, Timestamp, UploadKey};
@@ -178,23 +179,26 @@ impl Known {
         before: Option<(Timestamp, UploadKey)>,
         limit: usize,
     ) -> Vec<(Timestamp, UploadKey)> {
-        let mut found: Vec<_> = {
-            let uploads = self.lock();
-            let there = uploads
-                .seen
-                .iter()
-                .filter(|(_, seen)| seen.stage != Stage::Lost);
-            let all = there.map(|(&key, seen)| (seen.created, key));
-            all.filter(|place| before.is_none_or(|before| *place < before))
-                .collect()
-        };
-        let newest = |one: &(Timestamp, UploadKey), other: &(Timestamp, UploadKey)| other.cmp(one);
-        if found.len() > limit {
-            found.select_nth_unstable_by(limit, newest);
-            found.truncate(limit);
+        // Made before the lock is taken; the oldest on top, which gives way to newer ones.
+        let mut found = BinaryHeap::with_capacity(limit);
+        let uploads = self.lock();
+        for (&key, seen) in &uploads.seen {
+            let place = Reverse((seen.created, key));
+            let is_later = before.is_none_or(|before| place.0 < before);
+            if seen.stage == Stage::Lost || !is_later {
+                continue;
+            }
+            if found.len() < limit {
+                found.push(place);
+            } else if let Some(mut oldest) = found.peek_mut()
+                && place < *oldest
+            {
+                *oldest = place;
+            }
         }
-        found.sort_unstable_by(newest);
-        found
+        drop(uploads);
+        let found = found.into_sorted_vec();
+        found.into_iter().map(|Reverse(place)| place).collect()
     }
 }
 
