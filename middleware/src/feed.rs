@@ -1,7 +1,8 @@
 //! The events of one upload as a response body: `text/event-stream`.
 //!
 //! A stream begins with the status and keeps no history: who did not keep up, or comes again, gets
-//! the status again. It ends with its upload, and when the server is asked to end. It holds one of
+//! the status again. It ends with its upload, also where that is lost, and when the server is asked
+//! to end. It holds one of
 //! the places for streams, which is free again as soon as its connection is gone.
 
 use std::pin::Pin;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::OnUnknown;
 use crate::engine::{Engine, Gaps, View};
-use crate::event::{Change, Event, Watch, What};
+use crate::event::{Change, Event, Missed, Watch, What};
 use crate::protocol::chunked;
 use crate::upload::{SessionId, State};
 
@@ -74,6 +75,11 @@ impl Feed {
         let heartbeat = Instant::now() + HEARTBEAT_EVERY;
         while !self.is_over {
             let (ending, due) = (self.ending.clone(), self.progress_due);
+            // A timer may be late by the time it takes to be told what makes progress old news.
+            if self.held.is_some() && due <= Instant::now() {
+                let progress = self.progress();
+                return (progress, self);
+            }
             let happened = tokio::select! {
                 biased;
                 () = ending.cancelled() => break,
@@ -85,11 +91,11 @@ impl Feed {
                 () = sleep_until(heartbeat) => return (Some(chunked::HEARTBEAT), self),
             };
             let told = match happened {
-                Some(Event::Upload(change)) => self.heed(change).await,
-                Some(Event::Paused) => self.pause(true),
-                Some(Event::Resumed) => self.pause(false),
-                // Some events were lost.
-                None => self.begin_anew().await,
+                Some(Ok(Event::Upload(change))) => self.heed(change).await,
+                Some(Ok(Event::Paused)) => self.pause(true),
+                Some(Ok(Event::Resumed)) => self.pause(false),
+                Some(Err(Missed(_))) => self.begin_anew().await,
+                None => break,
             };
             if told.is_some() {
                 return (told, self);
@@ -130,6 +136,8 @@ impl Feed {
         self.is_over = change.what.is_final();
         if self.is_over
             && let Ok((view, gaps)) = self.engine.standing(&self.id).await
+            // It may be being handed over again by now.
+            && What::reached(view.state) == change.what
         {
             let (what, id) = (change.what, &self.id);
             return Some(chunked::whole(what, id, &view, &gaps, self.on_unknown));
@@ -260,8 +268,11 @@ mod tests {
         }
 
         fn tell_progress(&self, revision: u64) {
-            let at = (State::Receiving, revision);
-            let change = Change::new(self.key(), What::Progress, at, (revision, 100));
+            self.tell(What::Progress, State::Receiving, revision);
+        }
+
+        fn tell(&self, what: What, state: State, revision: u64) {
+            let change = Change::new(self.key(), what, (state, revision), (revision, 100));
             let events = self.layer.shared.engine.events();
             events.tell(Event::Upload(change));
         }
@@ -304,6 +315,44 @@ mod tests {
         let (line, waited) = frame(&mut stream).await;
         assert_eq!(line, "event: progress id: 19");
         assert!((250..=251).contains(&waited.as_millis()), "{waited:?}");
+    }
+
+    /// A timer may sleep a little longer than until its time.
+    #[tokio::test(start_paused = true)]
+    async fn progress_that_is_due_is_told_before_what_follows_at_once() {
+        let rig = Rig::new().await;
+        tokio::time::advance(Duration::from_micros(300)).await;
+        let mut stream = rig.open().await;
+        frame(&mut stream).await;
+        rig.tell_progress(2);
+        rig.tell(What::Finishing, State::Finishing, 3);
+        assert_eq!(frame(&mut stream).await.0, "event: progress id: 2");
+        assert_eq!(frame(&mut stream).await.0, "event: finishing id: 3");
+    }
+
+    /// It may be handed over again before anybody looks.
+    #[tokio::test(start_paused = true)]
+    async fn an_event_never_carries_the_state_after_the_next_one() {
+        let rig = Rig::new().await;
+        let mut stream = rig.open().await;
+        frame(&mut stream).await;
+        rig.tell(What::Rejected, State::Rejected, 2);
+        let frame = stream.body_mut().frame().await.unwrap().unwrap();
+        let text = String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
+        assert!(text.starts_with("event: rejected\nid: 2\n"), "{text}");
+        assert!(text.contains(r#""state":"rejected""#), "{text}");
+        assert!(stream.body_mut().frame().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_when_nothing_more_is_told_of_its_upload() {
+        let rig = Rig::new().await;
+        let mut stream = rig.open().await;
+        frame(&mut stream).await;
+        let events = rig.layer.shared.engine.events();
+        events.end(rig.key());
+        assert!(stream.body_mut().frame().await.is_none());
+        assert_eq!(events.watchers(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -146,6 +146,7 @@ impl Engine {
         let deadlines = self.deadlines();
         let due = deadlines.end(deadlines.now, deadlines.unfinished);
         self.known.lose(key, due);
+        self.events().end(key);
         self.lost.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -59,6 +59,11 @@ impl Events {
         self.0.watched.watch(key)
     }
 
+    /// Ends the streams of an upload of which nothing more will be told.
+    pub fn end(&self, key: UploadKey) {
+        self.0.watched.end(key);
+    }
+
     /// How many watch an upload now.
     #[must_use]
     pub fn watchers(&self) -> usize {

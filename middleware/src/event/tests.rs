@@ -41,8 +41,17 @@ async fn subscribers_hear_all_and_watchers_of_their_upload() {
         assert_eq!(all.next().await, Some(Ok(event)), "from then on, in order");
     }
     for event in [told[0], told[2], told[3]] {
-        assert_eq!(one.next().await, Some(event));
+        assert_eq!(one.next().await, Some(Ok(event)));
     }
+    events.tell(told[0]);
+    events.end(key(1));
+    events.tell(told[1]);
+    assert_eq!(one.next().await, Some(Ok(told[0])));
+    assert_eq!(one.next().await, None, "its upload is gone");
+    for event in &told[..2] {
+        assert_eq!(all.next().await, Some(Ok(*event)));
+    }
+    drop(one);
     drop(events);
     assert_eq!(all.next().await, None, "the layer is gone");
 }
@@ -65,8 +74,8 @@ async fn a_slow_watcher_is_told_that_it_missed_some() {
     for revision in 0..100 {
         events.tell(change(1, What::Progress, revision));
     }
-    assert_eq!(slow.next().await, None);
-    assert_eq!(slow.next().await, Some(change(1, What::Progress, 36)));
+    assert_eq!(slow.next().await, Some(Err(Missed(36))));
+    assert_eq!(slow.next().await, Some(Ok(change(1, What::Progress, 36))));
 }
 
 #[test]

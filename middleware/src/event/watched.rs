@@ -2,8 +2,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::RecvError};
 
+use super::bus::Missed;
 use super::happening::Event;
 use crate::upload::UploadKey;
 
@@ -70,6 +71,11 @@ impl Watched {
         }
     }
 
+    /// Who watches takes what was told before, and then nothing more.
+    pub(super) fn end(&self, key: UploadKey) {
+        self.lock().remove(&key);
+    }
+
     pub(super) fn watch(&self, key: UploadKey) -> Result<Watch, Full> {
         let mut uploads = self.lock();
         if self.len() >= STREAMS_MAX {
@@ -94,11 +100,15 @@ impl Watched {
 }
 
 impl Watch {
-    /// The next event; `None` where some were lost because they were not taken in time.
-    pub async fn next(&mut self) -> Option<Event> {
-        match &mut self.events {
-            Some(events) => events.recv().await.ok(),
-            None => None,
+    /// The next event; `None` when nothing more is told of the upload.
+    ///
+    /// # Errors
+    /// [`Missed`], where some were not taken in time.
+    pub async fn next(&mut self) -> Option<Result<Event, Missed>> {
+        match self.events.as_mut()?.recv().await {
+            Ok(event) => Some(Ok(event)),
+            Err(RecvError::Lagged(count)) => Some(Err(Missed(count))),
+            Err(RecvError::Closed) => None,
         }
     }
 }

@@ -19,10 +19,14 @@ fn lost_log(rig: &Rig, id: &SessionId) -> PathBuf {
 async fn damaged(change: impl FnOnce(&mut crate::config::UploadConfig)) -> (Rig, SessionId) {
     let rig = Rig::new(Kind::Disk);
     let id = rig.nearly(3 * CHUNK).await;
-    let mut bytes = fs::read(rig.log_file(&id)).unwrap();
-    bytes[0] ^= 1;
-    fs::write(rig.log_file(&id), bytes).unwrap();
+    flip(&rig, &id);
     (rig.again(change), id)
+}
+
+fn flip(rig: &Rig, id: &SessionId) {
+    let mut bytes = fs::read(rig.log_file(id)).unwrap();
+    bytes[0] ^= 1;
+    fs::write(rig.log_file(id), bytes).unwrap();
 }
 
 async fn assert_lost(rig: &Rig, id: &SessionId) {
@@ -138,4 +142,16 @@ async fn a_log_that_cannot_be_put_aside_is_lost_all_the_same() {
     }
     fs::remove_file(rig.path().join("lost")).unwrap();
     assert_lost(&rig, &id).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_goes_on_watching_what_is_lost() {
+    let rig = Rig::new(Kind::Disk);
+    let id = rig.nearly(3 * CHUNK).await;
+    let (mut watch, _, _) = rig.engine.watch(&id).await.unwrap();
+    rig.close_all();
+    flip(&rig, &id);
+    assert_eq!(rig.view(&id).await.unwrap_err(), Refusal::StateLost);
+    let told = tokio::time::timeout(HOUR, watch.next()).await;
+    assert_eq!(told, Ok(None));
 }
