@@ -94,7 +94,7 @@ async fn next(events: &mut Option<Events>) {
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Who looks at the network, and knows what was last seen of it.
