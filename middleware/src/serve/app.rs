@@ -17,7 +17,7 @@ use crate::protocol::{Presence, ReadLimit};
 
 /// The response takes as long as it takes: put this among the extensions of one that streams for
 /// ever on purpose, such as server-sent events, and [`write_timeout`](super::Limits::write_timeout)
-/// does not apply to it.
+/// only applies to a client that takes nothing of what there is.
 #[derive(Clone, Copy, Debug)]
 pub struct NoWriteTimeout;
 

@@ -138,7 +138,9 @@ impl<T: Socket + Unpin> AsyncWrite for Io<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.phases.writes();
-        Pin::new(&mut this.open()?.stream).poll_write(cx, buf)
+        let count = ready!(Pin::new(&mut this.open()?.stream).poll_write(cx, buf))?;
+        this.phases.written();
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write_vectored(
@@ -148,7 +150,9 @@ impl<T: Socket + Unpin> AsyncWrite for Io<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.phases.writes();
-        Pin::new(&mut this.open()?.stream).poll_write_vectored(cx, bufs)
+        let count = ready!(Pin::new(&mut this.open()?.stream).poll_write_vectored(cx, bufs))?;
+        this.phases.written();
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -16,7 +16,8 @@
 //!    is there does not count; nor does this apply to chunks of an upload, whose patience is
 //!    `uploads.stall_timeout` and `uploads.min_rate`.
 //! 4. A response must be out [`write_timeout`](Limits::write_timeout) after its head, or the
-//!    connection is cut (on HTTP/2: the stream is reset), unless it is marked [`NoWriteTimeout`].
+//!    connection is cut (on HTTP/2: the stream is reset). One that is marked [`NoWriteTimeout`]
+//!    is cut when its client has taken nothing for so long of what there is.
 //! 5. A head of more than [`max_header_size`](Limits::max_header_size) bytes is answered `431` and
 //!    the connection closes (on HTTP/2: that request ends).
 //! 6. A client that still sends when it has been answered can read the answer: our side is shut down

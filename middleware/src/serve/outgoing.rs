@@ -2,7 +2,8 @@
 //!
 //! On HTTP/1.1 a connection has one response at a time: [`Phases`] know when it began and when it
 //! is out, and the connection's task cuts what takes too long. On HTTP/2 each response has a task:
-//! the executor ends it, which resets the stream.
+//! the executor ends it, which resets the stream. A response that may last for ever has that time
+//! anew whenever its client takes something, and none while there is nothing to take.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -23,7 +24,8 @@ use super::phase::Phases;
 const PIECE_LEN: usize = 64 << 10;
 
 tokio::task_local! {
-    /// When the response of the running HTTP/2 stream began.
+    /// When the response of the running HTTP/2 stream began; for an endless one, since when its
+    /// client has not taken what there is.
     static BEGUN: Cell<Option<Instant>>;
 }
 
@@ -39,17 +41,21 @@ pub(super) async fn in_time(stream: impl Future<Output = ()>, within: Duration) 
     BEGUN.scope(Cell::new(None), watched).await
 }
 
+/// The time of the running stream's response begins, or stops.
+fn begun(at: Option<Instant>) {
+    // Elsewhere nobody would look at it.
+    let _ = BEGUN.try_with(|begun| begun.set(at));
+}
+
 /// Ends when the response has taken longer than `within`. It looks for the begin of the response
 /// whenever the stream has done something.
 async fn overdue(within: Duration) {
     let mut timer = pin!(None::<Sleep>);
     poll_fn(|cx| {
-        if timer.is_none()
-            && let Some(deadline) = BEGUN
-                .with(Cell::get)
-                .and_then(|begun| begun.checked_add(within))
-        {
-            timer.set(Some(sleep_until(deadline)));
+        let begun = BEGUN.with(Cell::get);
+        let deadline = begun.and_then(|begun| begun.checked_add(within));
+        if timer.as_ref().as_pin_ref().map(|timer| timer.deadline()) != deadline {
+            timer.set(deadline.map(sleep_until));
         }
         match timer.as_mut().as_pin_mut() {
             Some(timer) => timer.poll(cx),
@@ -69,19 +75,15 @@ pub(super) enum Watcher {
 }
 
 impl Watcher {
-    /// A response with `body` begins. If it is `endless` nobody watches.
+    /// A response with `body` begins, which may be `endless`.
     pub(super) fn begin<B>(&self, body: B, endless: bool) -> Outgoing<B> {
         let mut over = None;
         match self {
-            Self::Stream if !endless => {
-                // Elsewhere nobody would look at it.
-                let _ = BEGUN.try_with(|begun| begun.set(Some(Instant::now())));
-            }
-            Self::Connection(phases) if !endless => {
-                phases.answers();
+            Self::Stream => begun(Some(Instant::now())),
+            Self::Connection(phases) => {
+                phases.answers(endless);
                 over = Some(Over(Arc::clone(phases)));
             }
-            _ => {}
         }
         let max = match self {
             Self::Stream => PIECE_LEN,
@@ -91,6 +93,7 @@ impl Watcher {
             body,
             rest: Bytes::new(),
             max,
+            pauses: endless && matches!(self, Self::Stream),
             _over: over,
         }
     }
@@ -115,15 +118,14 @@ pin_project! {
         // Of a frame that was too large to be given at once.
         rest: Bytes,
         max: usize,
+        // Whether its time stops while hyper asks for more, which it does when the client has room.
+        pauses: bool,
         _over: Option<Over>,
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
+impl<B: Body<Data = Bytes>> Outgoing<B> {
+    fn poll_piece(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
@@ -142,6 +144,23 @@ impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
         let len = this.rest.len().min(*this.max);
         let piece = this.rest.split_to(len);
         Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let pauses = self.pauses;
+        let piece = self.poll_piece(cx);
+        if pauses {
+            begun(piece.is_ready().then(Instant::now));
+        }
+        piece
     }
 
     fn is_end_stream(&self) -> bool {

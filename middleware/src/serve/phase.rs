@@ -48,7 +48,10 @@ impl Phase {
 const ANSWERING: u64 = 1;
 /// hyper has all of its body.
 const ANSWERED: u64 = 2;
-const ANSWER_BITS: u32 = 2;
+/// It may last for ever: its time runs only while the client takes nothing of what there is.
+const ENDLESS: u64 = 4;
+const ANSWER_BITS: u32 = 3;
+const ANSWER_MASK: u64 = (1 << ANSWER_BITS) - 1;
 
 /// The phase of one connection and when it began.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ pub(super) struct Phases {
     /// Bytes for the client wait in hyper or in the socket.
     unflushed: AtomicBool,
     /// HTTP/1.1: since when there has been a response, in microseconds from `accepted`, above
-    /// [`ANSWERING`] and [`ANSWERED`]; zero while there is none.
+    /// [`ANSWERING`], [`ANSWERED`] and [`ENDLESS`]; zero while there is none.
     answer: AtomicU64,
     /// The connection's task, while it waits for the last stream to end.
     waiting: Mutex<Option<Waker>>,
@@ -106,12 +109,26 @@ impl Phases {
 
     /// Bytes are about to be written.
     pub(super) fn writes(&self) {
-        self.unflushed.store(true, Ordering::Relaxed);
+        if !self.unflushed.load(Ordering::Relaxed) {
+            self.unflushed.store(true, Ordering::Relaxed);
+            self.written();
+        }
     }
 
-    /// HTTP/1.1: a response begins that must be written in time.
-    pub(super) fn answers(&self) {
-        let since = self.micros() << ANSWER_BITS | ANSWERING;
+    /// Some of them were.
+    pub(super) fn written(&self) {
+        let answer = self.answer.load(Ordering::Relaxed);
+        if answer & ENDLESS != 0 {
+            let since = self.micros() << ANSWER_BITS | answer & ANSWER_MASK;
+            self.answer.store(since, Ordering::Relaxed);
+        }
+    }
+
+    /// HTTP/1.1: a response begins that must be written in time, or, if it is `endless`, whose
+    /// client must take what there is of it.
+    pub(super) fn answers(&self, endless: bool) {
+        let kind = ANSWERING | if endless { ENDLESS } else { 0 };
+        let since = self.micros() << ANSWER_BITS | kind;
         self.answer.store(since, Ordering::Relaxed);
     }
 
@@ -150,10 +167,11 @@ impl Phases {
             }
         }
         let answer = self.answer.load(Ordering::Relaxed);
-        if answer != 0 {
+        let unflushed = self.unflushed.load(Ordering::Relaxed);
+        if answer != 0 && (unflushed || answer & ENDLESS == 0) {
             return Some((Phase::Answering, self.after(answer >> ANSWER_BITS)));
         }
-        if self.unflushed.load(Ordering::Relaxed) {
+        if answer != 0 || unflushed {
             return None;
         }
         let word = self.word.load(Ordering::Acquire);

@@ -33,7 +33,8 @@ pub struct Limits {
     /// From a request's head to the end of its body, if the app reads it: the client is waited for
     /// no longer.
     pub read_timeout: Duration,
-    /// From a response's head to its last byte, unless the response has [`NoWriteTimeout`].
+    /// From a response's head to its last byte; if the response has [`NoWriteTimeout`], how long its
+    /// client may take nothing of what there is.
     ///
     /// [`NoWriteTimeout`]: super::NoWriteTimeout
     pub write_timeout: Duration,

@@ -111,7 +111,7 @@ async fn an_answer_is_out_when_its_body_is_over_and_written() {
     let phases = Phases::http1(Instant::now());
     drop(HeadTimer(Arc::clone(&phases)).sleep(SECOND));
     advance(SECOND).await;
-    phases.answers();
+    phases.answers(false);
     let begun = Instant::now();
     advance(SECOND).await;
     // A part of it.
@@ -122,6 +122,30 @@ async fn an_answer_is_out_when_its_body_is_over_and_written() {
     phases.writes();
     phases.answered();
     assert_eq!(waiting(&phases), Some((Phase::Answering, begun)));
+    phases.flushed();
+    assert_eq!((waiting(&phases), phases.now()), (None, Phase::Busy));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_answer_has_time_as_long_as_it_is_taken() {
+    let phases = Phases::http1(Instant::now());
+    drop(HeadTimer(Arc::clone(&phases)).sleep(SECOND));
+    phases.answers(true);
+    advance(SECOND).await;
+    assert_eq!(waiting(&phases), None, "there is nothing to take");
+    for _ in 0..2 {
+        // The first bytes after a while, and more of them.
+        phases.writes();
+        let since = Instant::now();
+        advance(SECOND).await;
+        phases.writes();
+        assert_eq!(waiting(&phases), Some((Phase::Answering, since)));
+        phases.written();
+        assert_eq!(waiting(&phases), Some((Phase::Answering, Instant::now())));
+        phases.flushed();
+        assert_eq!(waiting(&phases), None);
+    }
+    phases.answered();
     phases.flushed();
     assert_eq!((waiting(&phases), phases.now()), (None, Phase::Busy));
 }

@@ -89,14 +89,19 @@ async fn app(
     signals.requests.fetch_add(1, Ordering::SeqCst);
     let response = match request.uri().path() {
         "/ticks" => Response::new(Ticks::new(signals).boxed_unsync()),
-        "/events" => {
-            let mut response = Response::new(Ticks::new(signals).boxed_unsync());
-            response.extensions_mut().insert(NoWriteTimeout);
-            response
+        "/events" => endless(Response::new(Ticks::new(signals).boxed_unsync())),
+        "/flood" => {
+            let flood = Full::new(Bytes::from(vec![0; LARGE]));
+            endless(Response::new(flood.boxed_unsync()))
         }
         _ => return Ok(plain(request, signals).await),
     };
     Ok(response)
+}
+
+fn endless(mut response: Response<AppBody>) -> Response<AppBody> {
+    response.extensions_mut().insert(NoWriteTimeout);
+    response
 }
 
 async fn plain(request: Request<Incoming>, signals: Arc<Signals>) -> Response<AppBody> {

@@ -73,20 +73,22 @@ fn an_app_may_take_its_time_with_a_body_that_is_there() {
 
 #[test]
 fn an_answer_that_is_not_taken_is_reset() {
-    let server = Running::new(LIMITED);
-    let mut client = http2(&server);
-    let begin = Instant::now();
-    // The connection may carry it; only the stream lacks the room.
-    client.send(frame(WINDOW_UPDATE, 0, 0, &(LARGE as u32).to_be_bytes()));
-    client.send(get(1, "/large"));
-    let_header_timeout_pass(server.address, 2);
-    client.send(get(3, "/"));
-    let rest = client.rest();
-    assert!(begin.elapsed() < SOON);
-    let kinds = kinds(&rest);
-    assert_eq!(count(&kinds, HEADERS), 2, "{kinds:?}");
-    assert_eq!(count(&kinds, RST_STREAM), 1, "{kinds:?}");
-    assert!(rest.windows(5).any(|text| text == b"hello"));
+    for path in ["/large", "/flood"] {
+        let server = Running::new(LIMITED);
+        let mut client = http2(&server);
+        let begin = Instant::now();
+        // The connection may carry it; only the stream lacks the room.
+        client.send(frame(WINDOW_UPDATE, 0, 0, &(LARGE as u32).to_be_bytes()));
+        client.send(get(1, path));
+        let_header_timeout_pass(server.address, 2);
+        client.send(get(3, "/"));
+        let rest = client.rest();
+        assert!(begin.elapsed() < SOON, "{path}");
+        let kinds = kinds(&rest);
+        assert_eq!(count(&kinds, HEADERS), 2, "{path}: {kinds:?}");
+        assert_eq!(count(&kinds, RST_STREAM), 1, "{path}: {kinds:?}");
+        assert!(rest.windows(5).any(|text| text == b"hello"));
+    }
 }
 
 #[test]
