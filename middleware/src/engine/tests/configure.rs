@@ -77,10 +77,9 @@ async fn as_many_are_handed_over_at_once_as_may_be_now() {
     }
     let mut answers = answers.into_iter();
     let mut answer = |count| {
-        answers
-            .by_ref()
-            .take(count)
-            .for_each(|answer| drop(answer.send(200)))
+        for answer in answers.by_ref().take(count) {
+            answer.send(200).unwrap();
+        }
     };
     rig.handler.called(1).await;
     rig.configure(|config| config.delivery.max_concurrent = 3);
