@@ -40,7 +40,7 @@ fn counted(samples: &Samples) -> Vec<String> {
 #[test]
 fn what_happens_is_counted_exactly() {
     let (server, address) = observed("[uploads]\ndurability = \"process\"");
-    assert_eq!(counted(&scrape(address)), [""; 0]);
+    assert_eq!(counted(&scrape(address)), ["workers 4"]);
     let client = server.client();
     let file = data::random(1, 2 * CHUNK + CHUNK / 2);
     let (_, last) = client.upload("done.bin", &file);
@@ -80,6 +80,7 @@ fn what_happens_is_counted_exactly() {
         "upload_events_total{event=\"completed\"} 1",
         "upload_events_total{event=\"created\"} 3",
         "upload_events_total{event=\"finishing\"} 1",
+        "workers 4",
     ];
     assert_eq!(counted(&scrape(address)), expected);
     // A newer request takes the chunk over; it is the last one.
