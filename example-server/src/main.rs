@@ -25,6 +25,9 @@ use crate::logging::SetLevel;
 /// Threads that wait for the disk. More of them than a disk has use for only take memory.
 const BLOCKING_THREADS: usize = 32;
 
+/// What else waits for a disk must find a thread when all workers do, who take two each.
+const OTHER_THREADS: usize = 16;
+
 /// The exit status for a wrong command line (clap's own choice) or wrong settings.
 const WRONG_SETTINGS: u8 = 2;
 
@@ -82,7 +85,9 @@ fn start(
         tracing::warn!("{notice}");
     }
     raise_file_limit();
-    let runtime = runtime().map_err(|error| format!("cannot start the worker threads: {error}"))?;
+    let blocking = BLOCKING_THREADS.max(2 * config.workers.max_workers + OTHER_THREADS);
+    let runtime =
+        runtime(blocking).map_err(|error| format!("cannot start the worker threads: {error}"))?;
     let file = args.config()?;
     let served = runtime.block_on(serve(config, file, set_level));
     // What still waits for a disk was told that the time is up.
@@ -103,11 +108,11 @@ fn raise_file_limit() {
 /// Uploads write to the disk from the workers themselves, on all but one of them at once. One
 /// worker more than there are cores keeps that from costing a core, and the rest of the application
 /// answering while every such write waits for a slow disk.
-fn runtime() -> io::Result<Runtime> {
+fn runtime(blocking_threads: usize) -> io::Result<Runtime> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores + 1)
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(blocking_threads)
         .enable_all()
         .build()
 }

@@ -180,16 +180,14 @@ where
         false => None,
     };
     let command = chunked::parse(&rules.config, route, parts).map_err(Problem::into_reply)?;
+    // A chunk may take as long as the engine says, and what has no body as long as a silence.
+    parts.extensions.get().map(ReadLimit::lift);
     let reply = match command {
         Command::Create(upload) => {
             check_no_body(rules, source).await?;
             create(shared, rules, parts, upload, signer, deliver).await
         }
-        Command::Append(append) => {
-            // The engine knows how long a chunk may take.
-            parts.extensions.get().map(ReadLimit::lift);
-            append_chunk(shared, rules, &append, source, deliver).await
-        }
+        Command::Append(append) => append_chunk(shared, rules, &append, source, deliver).await,
         Command::Status(id) => status(shared, rules, &id).await,
         Command::Events(id) => return events(shared, rules, parts, id).await,
         Command::Cancel(id) => {

@@ -67,10 +67,11 @@ impl Line {
     }
 
     /// Has other limits from now on: whether there is room where there was none.
-    pub(super) fn limit(&mut self, limits: Limits) -> bool {
+    pub(super) fn limit(&mut self, limits: Limits, now: Instant) -> bool {
         let was_full = self.is_full();
         self.size = limits.queue;
         self.scale.limit(limits);
+        self.scale.changed(self.len, now);
         let opens = was_full && !self.is_full();
         self.openings += u64::from(opens);
         opens

@@ -64,6 +64,8 @@ impl Queue {
     /// # Errors
     /// [`Busy`] after two seconds.
     pub async fn room(&self) -> Result<(), Busy> {
+        // While it is full, few chunks come that would see to it.
+        self.adjust();
         let Some(asking) = self.0.lock().ask(Instant::now()) else {
             return Ok(());
         };
@@ -75,7 +77,7 @@ impl Queue {
     pub fn limit(&self, limits: Limits) {
         let mut line = self.0.lock();
         let before = line.figures().workers;
-        let opens = line.limit(limits);
+        let opens = line.limit(limits, Instant::now());
         self.0.employ(before, &line);
         drop(line);
         if opens {

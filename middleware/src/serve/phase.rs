@@ -128,8 +128,13 @@ impl Phases {
     /// client must take what there is of it.
     pub(super) fn answers(&self, endless: bool) {
         let kind = ANSWERING | if endless { ENDLESS } else { 0 };
-        let since = self.micros() << ANSWER_BITS | kind;
-        self.answer.store(since, Ordering::Relaxed);
+        // A request that came right behind the one before it gives that one's answer no more time.
+        let since = match self.answer.load(Ordering::Relaxed) {
+            0 => self.micros(),
+            unsent => unsent >> ANSWER_BITS,
+        };
+        self.answer
+            .store(since << ANSWER_BITS | kind, Ordering::Relaxed);
     }
 
     /// Its body is over.
@@ -171,11 +176,13 @@ impl Phases {
         if answer != 0 && (unflushed || answer & ENDLESS == 0) {
             return Some((Phase::Answering, self.after(answer >> ANSWER_BITS)));
         }
-        if answer != 0 || unflushed {
-            return None;
-        }
         let word = self.word.load(Ordering::Acquire);
         let phase = Phase::of(word);
+        // On HTTP/2 a client can make us write whenever it likes, and take nothing of it.
+        let is_http2 = matches!(phase, Phase::New | Phase::Quiet);
+        if answer != 0 || (unflushed && !is_http2) {
+            return None;
+        }
         let begin = self.after(word >> Phase::BITS);
         (phase != Phase::Busy).then_some((phase, begin))
     }

@@ -8,11 +8,13 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::contract::{File, Filesystem};
 use super::error::is_full;
@@ -134,8 +136,15 @@ impl Flusher {
         let answers: Vec<_> = what.into_iter().map(push).collect();
         this.hire();
         let mut result = Ok(());
-        for answer in answers {
-            let answer = answer.await;
+        for mut answer in answers {
+            // The one worker that was to take it along may be stuck.
+            let answer = match timeout(BUSY, &mut answer).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    this.hire();
+                    answer.await
+                }
+            };
             result = result.and(answer.unwrap_or_else(|gone| Err(io::Error::other(gone))));
         }
         result
@@ -155,6 +164,10 @@ impl Flusher {
         }
     }
 
+    fn may_flush_all(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.files.may_flush_all())).unwrap_or(false)
+    }
+
     fn work(self: &Arc<Self>) {
         self.lock().coming -= 1;
         loop {
@@ -163,13 +176,13 @@ impl Flusher {
                 None => return,
                 Some(Round::One(mut waiting)) => {
                     waiting.begin();
-                    let result = waiting.what.run(self.files.as_ref());
+                    let result = caught(|| waiting.what.run(self.files.as_ref()));
                     waiting.answer(&result);
                 }
                 Some(Round::Many(mut waiting)) => {
-                    let flushed = self.files.may_flush_all().then(|| {
+                    let flushed = self.may_flush_all().then(|| {
                         waiting.iter_mut().for_each(Waiting::begin);
-                        self.files.flush_all()
+                        caught(|| self.files.flush_all())
                     });
                     let failed = flushed.as_ref().is_some_and(Result::is_err);
                     let left = answer_all(waiting, flushed);
@@ -276,6 +289,12 @@ fn answer_all(all: VecDeque<Waiting>, result: Option<io::Result<()>>) -> VecDequ
         }
         _ => all,
     }
+}
+
+/// A worker that panicked would be missed for ever, and those who wait for it would wait.
+fn caught(flush: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let flushed = catch_unwind(AssertUnwindSafe(flush));
+    flushed.unwrap_or_else(|_| Err(io::Error::other("the flush panicked")))
 }
 
 /// The same result for one more of those who asked.

@@ -122,6 +122,11 @@ async fn an_answer_is_out_when_its_body_is_over_and_written() {
     phases.writes();
     phases.answered();
     assert_eq!(waiting(&phases), Some((Phase::Answering, begun)));
+    // The next request is here already, and answered.
+    advance(SECOND).await;
+    phases.answers(false);
+    assert_eq!(waiting(&phases), Some((Phase::Answering, begun)));
+    phases.answered();
     phases.flushed();
     assert_eq!((waiting(&phases), phases.now()), (None, Phase::Busy));
 }
@@ -156,6 +161,8 @@ async fn what_an_http2_client_makes_us_write_wins_it_no_time() {
     let phases = Phases::http2(accepted);
     advance(SECOND).await;
     phases.writes();
+    // Nor does it that it takes nothing of that.
+    assert_eq!(waiting(&phases), Some((Phase::New, accepted)));
     phases.flushed();
     assert_eq!(waiting(&phases), Some((Phase::New, accepted)));
 }

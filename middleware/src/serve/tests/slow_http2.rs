@@ -100,8 +100,10 @@ fn an_answer_that_trickles_is_reset_unless_that_is_meant() {
         let_header_timeout_pass(server.address, 2);
         server.signals.go.open();
         let_header_timeout_pass(server.address, 1);
-        // Its client has enough.
-        client.send(frame(RST_STREAM, 0, 1, &8u32.to_be_bytes()));
+        if resets == 0 {
+            // Its client has enough. The other stream is over, and maybe the connection.
+            client.send(frame(RST_STREAM, 0, 1, &8u32.to_be_bytes()));
+        }
         let rest = client.rest();
         let kinds = kinds(&rest);
         assert_eq!(count(&kinds, RST_STREAM), resets, "{path}: {kinds:?}");
