@@ -97,8 +97,10 @@ async fn other_limits_hold_at_once() {
             ..limits(2)
         });
     };
+    let begun = Instant::now();
     let (room, ()) = tokio::join!(room, widen);
     room.unwrap();
+    assert_eq!(begun.elapsed(), SECOND);
     assert_eq!(queue.figures().workers, 4);
     queue.limit(limits(1));
     assert!(queue.is_full());

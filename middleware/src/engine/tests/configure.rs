@@ -59,7 +59,8 @@ async fn what_is_held_is_handed_over_when_nothing_is_held_any_more() {
             }
             rig.configure(|config| config.delivery.on_unknown = OnUnknown::Retry);
             rig.engine.sweep().await;
-            rig.handler.called(2).await;
+            let called = tokio::time::timeout(HOUR, rig.handler.called(2)).await;
+            assert!(called.is_ok(), "{kind:?} {is_open}");
             tokio::time::sleep(HOUR).await;
             assert_eq!(rig.state(&id).await, State::Completed, "{kind:?} {is_open}");
         }

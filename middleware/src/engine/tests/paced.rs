@@ -91,7 +91,7 @@ async fn a_chunk_that_is_all_here_is_kept_in_a_pause() {
         client.send(&chunk(2 * CHUNK, 0));
         client.gave(1).await;
         rig.engine.gate().shut(By::Network);
-        drop(client);
+        let _here = client.finish();
         let view = request.await.unwrap().unwrap().view;
         assert!(!rig.engine.gate().is_open());
         assert_eq!(view.state, State::Receiving, "{kind:?}");

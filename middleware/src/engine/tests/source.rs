@@ -85,6 +85,11 @@ impl Client {
         self.progress.borrow().taken
     }
 
+    /// Ends the body, and stays until what this answers is dropped.
+    pub(super) fn finish(self) -> DropGuard {
+        self.here
+    }
+
     /// Ends the body; what is left tells whether the engine asked for more afterwards.
     pub(super) fn end(self) -> impl Fn() -> bool {
         let Self {
@@ -116,9 +121,6 @@ impl Source for Feed {
     }
 
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.bytes.is_closed() {
-            true => Poll::Ready(()),
-            false => self.left.as_mut().poll(cx),
-        }
+        self.left.as_mut().poll(cx)
     }
 }
