@@ -185,6 +185,9 @@ fn a_client_that_leaves_in_a_pause_is_not_waited_for() {
             let file = data::random(3, 9 * CHUNK);
             let session = server.client().create("leaving.bin", file.len());
             let _ = server.client().put_chunk(&session, &file, 8).status_is(200);
+            wait::until("that connection is closed", SOON, || {
+                server.connections() == 0
+            });
             let (before, size) = (server.open_files(), held(&server));
             let reading = (0..4).map(|chunk| half_sent(&server, &session, &file, chunk));
             let reading: Vec<_> = reading.collect();

@@ -260,6 +260,18 @@ impl Server {
             .count()
     }
 
+    /// How many connections over IPv4 it has not closed yet.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let port = format!(":{:04X}", self.addr().port());
+        let table = self.proc_file("net/tcp");
+        let rows = table.lines().map(|row| row.split_whitespace().collect());
+        let is_ours = |row: &Vec<&str>| row.get(1).is_some_and(|local| local.ends_with(&port));
+        // Established, or closed by the client alone.
+        let is_open = |row: &Vec<&str>| matches!(row.get(3), Some(&("01" | "08")));
+        rows.filter(|row| is_ours(row) && is_open(row)).count()
+    }
+
     fn proc_file(&self, name: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{name}", self.pid())).expect("the process lives")
     }
