@@ -101,10 +101,10 @@ impl Metrics {
 
     fn workers(&self, text: &mut Text) {
         let figures = self.engine.figures();
-        let help = "Chunks that may be made durable at once.";
+        let help = "Uploads whose chunks may be made durable at once.";
         text.gauge("steadfast_workers", help, figures.workers);
-        let help = "Chunks that wait for a worker.";
-        text.gauge("steadfast_queue_chunks", help, figures.queue);
+        let help = "Uploads whose chunks wait for a worker.";
+        text.gauge("steadfast_queue_uploads", help, figures.queue);
         let help = "Requests that wait for room in the queue.";
         text.gauge("steadfast_queue_waiting_requests", help, figures.asking);
         let help = "Requests that have had to wait for room in the queue.";

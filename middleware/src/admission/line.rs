@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Figures {
     /// Workers there may be now.
     pub workers: usize,
-    /// Chunks that wait for one.
+    /// Uploads whose chunks wait for one.
     pub queue: usize,
     /// Requests that wait for room in the queue.
     pub asking: usize,
@@ -22,7 +22,7 @@ pub struct Figures {
     pub refused: u64,
 }
 
-/// Chunks that wait for a worker, and requests that may not bring more yet.
+/// Uploads whose chunks wait for a worker, and requests that may not bring more yet.
 #[derive(Debug)]
 pub(super) struct Line {
     size: usize,
@@ -81,7 +81,7 @@ impl Line {
         self.len >= self.size
     }
 
-    /// A chunk whose last byte has arrived waits from now on.
+    /// An upload waits from now on, with chunks whose last byte has arrived.
     pub(super) fn enter(&mut self, now: Instant) {
         self.len += 1;
         self.scale.changed(self.len, now);

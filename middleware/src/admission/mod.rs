@@ -1,7 +1,7 @@
-//! Whether there is room: sessions and the bytes they still expect, chunks that wait for a worker.
+//! Whether there is room: sessions and the bytes they still expect, uploads that wait for a worker.
 //!
-//! A worker makes a chunk durable. Who works, and how, is known to whoever keeps the bytes: it is
-//! told how many may, and drops a chunk's [`Place`] in the [`Queue`] when it begins.
+//! A worker makes chunks of an upload durable. Who works, and how, is known to whoever keeps the
+//! bytes: it is told how many may, and drops the upload's [`Place`] in the [`Queue`] when it begins.
 
 mod budget;
 mod line;

@@ -8,10 +8,12 @@ use super::line::{Asking, Figures, Line, Verdict};
 use super::scale::Limits;
 
 /// The queue of chunks whose last byte has arrived, and that no worker has begun to make durable.
+/// Those of one upload that are flushed together have one place in it, and the ones that end
+/// meanwhile come after them: it holds each upload once.
 ///
 /// 1. A chunk waits from its last byte on, so a slow client takes no room: bodies that are still
 ///    coming are not counted. Those that were let in while there was room may therefore make the
-///    queue longer than it is to be, by as many as there are requests at once.
+///    queue longer than it is to be, by as many as there are uploads at once.
 /// 2. While it is full, requests that are to bring bytes wait before their bodies are read. When it
 ///    has room again, all who wait may come, so that no upload keeps another out however many requests
 ///    it has; whoever has seen no room for two seconds is refused.
@@ -24,7 +26,7 @@ struct Shared {
     employ: Box<dyn Fn(usize) + Send + Sync>,
 }
 
-/// A chunk's place in the queue, until it is dropped.
+/// The place of an upload's chunks in the queue, until it is dropped.
 pub struct Place(Arc<Shared>);
 
 /// No room was seen in time.
@@ -43,7 +45,7 @@ impl Queue {
         }))
     }
 
-    /// Counts in a chunk that waits for a worker.
+    /// Counts in an upload whose chunks wait for a worker.
     #[must_use]
     pub fn enter(&self) -> Place {
         let now = Instant::now();

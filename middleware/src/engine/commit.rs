@@ -9,7 +9,6 @@ use super::active::Active;
 use super::claim::Claim;
 use super::deliver::Deliver;
 use super::{Engine, Refusal};
-use crate::admission::Place;
 use crate::upload::{Entry, Span};
 
 /// Chunks of one upload whose last byte has arrived.
@@ -27,7 +26,6 @@ struct Waiting {
     entry: Entry,
     /// Kept until the entry is on record: nobody may write these bytes meanwhile.
     claim: Arc<Claim>,
-    place: Place,
     done: oneshot::Sender<Result<(), Refusal>>,
 }
 
@@ -87,13 +85,7 @@ impl Engine {
             crc,
             at: self.clock.now(),
         };
-        let place = self.queue.enter();
-        let waiting = Waiting {
-            entry,
-            claim,
-            place,
-            done,
-        };
+        let waiting = Waiting { entry, claim, done };
         if active.commits.push(waiting) {
             let (engine, active) = (Arc::clone(self), Arc::clone(active));
             let deliver = Arc::clone(deliver);
@@ -106,15 +98,16 @@ impl Engine {
     async fn lead(self: &Arc<Self>, active: &Arc<Active>, deliver: &Arc<dyn Deliver>) {
         let _leading = Leading(&active.commits);
         while let Some(waiting) = active.commits.take() {
-            let (mut entries, mut places) = (Vec::new(), Vec::new());
+            let mut entries = Vec::new();
             let (mut claims, mut callers) = (Vec::new(), Vec::new());
             for waiting in waiting {
                 entries.push(waiting.entry);
-                places.push(waiting.place);
                 claims.push(waiting.claim);
                 callers.push(waiting.done);
             }
-            let results = active.append_received(entries, Box::new(places)).await;
+            // One for all of them: they are one worker's work.
+            let place = Box::new(self.queue.enter());
+            let results = active.append_received(entries, place).await;
             drop(claims);
             self.note_progress(active);
             self.start_finisher(active, deliver);

@@ -42,15 +42,26 @@ impl Rig {
     }
 
     async fn until_queued(&self, count: usize) {
-        while self.engine.figures().queue != count {
-            tokio::task::yield_now().await;
-        }
+        until(|| self.engine.figures().queue, count).await;
     }
 
     async fn until_asking(&self, count: usize) {
-        while self.engine.figures().asking != count {
-            tokio::task::yield_now().await;
-        }
+        until(|| self.engine.figures().asking, count).await;
+    }
+
+    /// Waits until so many chunks of an upload wait for one of its own that a worker is to take.
+    async fn until_behind(&self, id: &SessionId, count: usize) {
+        let active = self.engine.table.peek(id.key()).unwrap();
+        until(|| active.commits.len(), count).await;
+    }
+}
+
+/// By the clock on the wall: the other one would go on.
+async fn until(figure: impl Fn() -> usize, is: usize) {
+    let begun = std::time::Instant::now();
+    while figure() != is {
+        assert!(begun.elapsed() < 20 * SECOND, "{} is not {is}", figure());
+        tokio::task::yield_now().await;
     }
 }
 
@@ -133,18 +144,18 @@ async fn what_needs_no_worker_does_not_wait_for_one() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_coming_is_not_counted_and_may_end_when_the_queue_is_full() {
     let rig = rig(Kind::Memory, 2);
-    let id = rig.upload(TOTAL).await;
     let mut slow = Vec::new();
-    for number in 0..4 {
-        let (mut client, request) = rig.request(&id, number);
-        client.send(&chunk(TOTAL, number)[..4]);
+    for _ in 0..4 {
+        let id = rig.upload(TOTAL).await;
+        let (mut client, request) = rig.request(&id, 0);
+        client.send(&chunk(TOTAL, 0)[..4]);
         client.gave(1).await;
         slow.push((client, request));
     }
     assert_eq!(rig.engine.figures().queue, 0, "they hold nothing");
     let mut filling = rig.fill(2).await;
-    for (number, (client, request)) in (0..).zip(slow) {
-        client.send(&chunk(TOTAL, number)[4..]);
+    for (client, request) in slow {
+        client.send(&chunk(TOTAL, 0)[4..]);
         drop(client);
         filling.push(request);
     }
@@ -153,19 +164,42 @@ async fn a_body_that_is_coming_is_not_counted_and_may_end_when_the_queue_is_full
     all_taken(filling).await;
 }
 
-/// The queue is full of chunks of one upload, and more of them wait for room.
+/// Those that end while an earlier one waits for a worker, or is at work, are taken together.
+#[tokio::test(start_paused = true)]
+async fn chunks_of_one_upload_take_one_place() {
+    for kind in KINDS {
+        let rig = rig(kind, 2);
+        let (many, one) = (rig.upload(TOTAL).await, rig.upload(CHUNK).await);
+        rig.faults.blob_queue.shut();
+        let mut requests = vec![rig.sends(&many, 0)];
+        rig.until_queued(1).await;
+        requests.extend((1..40).map(|number| rig.sends(&many, number)));
+        rig.until_behind(&many, 39).await;
+        assert_eq!(rig.engine.figures().queue, 1, "{kind:?}");
+        let other = rig.whole_request(&one, 0, &content(CHUNK));
+        rig.until_queued(2).await;
+        assert_eq!(rig.engine.figures().waits, 0, "{kind:?}");
+        rig.faults.blob_queue.open();
+        let view = other.await.unwrap().unwrap().view;
+        assert_eq!(view.state, State::Completed, "{kind:?}");
+        all_taken(requests).await;
+        assert_eq!(rig.engine.figures().queue, 0, "{kind:?}");
+    }
+}
+
+/// The queue is full, and many chunks of one upload wait for room.
 #[tokio::test(start_paused = true)]
 async fn an_upload_with_many_requests_does_not_keep_another_out() {
     for kind in KINDS {
-        let rig = rig(kind, 4);
+        let rig = rig(kind, 1);
         let (many, one) = (rig.upload(TOTAL).await, rig.upload(CHUNK).await);
         rig.faults.blob_queue.shut();
-        let mut requests: Vec<_> = (0..4).map(|number| rig.sends(&many, number)).collect();
-        rig.until_queued(4).await;
-        requests.extend((4..40).map(|number| rig.sends(&many, number)));
-        rig.until_asking(36).await;
+        let mut requests = vec![rig.sends(&many, 0)];
+        rig.until_queued(1).await;
+        requests.extend((1..40).map(|number| rig.sends(&many, number)));
+        rig.until_asking(39).await;
         let other = rig.whole_request(&one, 0, &content(CHUNK));
-        rig.until_asking(37).await;
+        rig.until_asking(40).await;
         rig.faults.log_flush.shut();
         rig.faults.blob_queue.open();
         // Flushing takes its time, one chunk of each upload at first.
@@ -302,7 +336,7 @@ async fn places_are_given_back_when_chunks_fail() {
             let first = rig.sends(&id, 0);
             rig.faults.blob_queue.holds(1).await;
             let more: Vec<_> = (1..4).map(|number| rig.sends(&id, number)).collect();
-            rig.until_queued(4).await;
+            rig.until_behind(&id, 3).await;
             rig.faults.fail(point, std::io::ErrorKind::StorageFull);
             rig.faults.blob_queue.open();
             let mut refused = 0;
