@@ -47,11 +47,11 @@ const HOMES: &[(&[&str], &[&str])] = &[
         &["libc"],
         &[
             "volume/write_back.rs",
-            "dedup/lease.rs",
+            "dedup/linux/lease.rs",
             "network/events.rs",
         ],
     ),
-    (&["notify"], &["dedup/watch.rs", "config/watch.rs"]),
+    (&["notify"], &["dedup/linux/watch.rs", "config/watch.rs"]),
     (&["nix"], &["volume/pace.rs", "network/snapshot.rs"]),
     (&["hyper", "hyper_util"], &["serve/", "serve.rs"]),
     (&["sfv"], &["protocol/"]),

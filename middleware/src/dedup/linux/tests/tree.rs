@@ -3,8 +3,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::{Rig, pace};
-use crate::dedup::tree::Tree;
-use crate::dedup::trouble::Trouble;
+use crate::dedup::linux::tree::Tree;
+use crate::dedup::linux::trouble::Trouble;
 
 fn seen(tree: &Tree) -> Vec<PathBuf> {
     let mut all = Vec::new();

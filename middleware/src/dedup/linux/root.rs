@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::FileType;
 
+use super::Settings;
 use super::cache::Cache;
 use super::candidate::Facts;
 use super::inbox::Inbox;
 use super::index::Index;
 use super::leftover;
 use super::link::Scratch;
-use super::settings::Settings;
 use super::swap::print;
 use super::tree::Tree;
 use super::trouble::Trouble;

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Saved;
+use super::Settings;
 use super::inbox::Inbox;
 use super::pace::Pace;
 use super::root::Root;
-use super::saved::Saved;
-use super::settings::Settings;
 use super::sharing::Sharing;
 use super::trouble::Trouble;
 

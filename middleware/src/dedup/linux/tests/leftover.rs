@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Rig;
-use crate::dedup::swap::Label;
+use crate::dedup::linux::swap::Label;
 
 /// A name of ours for putting `keeper` in the place of `copy`: in the state directory, or beside it.
 fn place(rig: &Rig, beside: bool) -> PathBuf {

@@ -3,9 +3,9 @@ use std::fs;
 use std::path::Path;
 
 use super::Rig;
-use crate::dedup::swap::{Label, swap};
-use crate::dedup::tree::Tree;
-use crate::dedup::trouble::Trouble;
+use crate::dedup::linux::swap::{Label, swap};
+use crate::dedup::linux::tree::Tree;
+use crate::dedup::linux::trouble::Trouble;
 
 /// Names: `temporary` of the keeper, `target` of the copy.
 fn prepared() -> (Rig, u64, u64) {

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
+use super::Saved;
+use super::Settings;
 use super::inbox::Inbox;
 use super::pace::Pace;
-use super::saved::Saved;
-use super::settings::Settings;
 use super::worker::Worker;
 use crate::config::{Method, Times};
 

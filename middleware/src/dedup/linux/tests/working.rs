@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Rig, THEN};
 use crate::config::Method;
-use crate::dedup::worker::Worker;
+use crate::dedup::linux::worker::Worker;
 
 /// Works until `done`: what changes is told by another thread.
 fn until(worker: &mut Worker, done: impl Fn() -> bool) {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use crate::dedup::cache::Cache;
-use crate::dedup::candidate::{Digest, Facts, FileId, Stamp, Traits};
+use crate::dedup::linux::cache::Cache;
+use crate::dedup::linux::candidate::{Digest, Facts, FileId, Stamp, Traits};
 
 fn facts(ino: u64) -> Facts {
     Facts {

@@ -2,8 +2,8 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use crate::dedup::candidate::{Facts, FileId, Stamp, Traits};
-use crate::dedup::index::{Index, Key};
+use crate::dedup::linux::candidate::{Facts, FileId, Stamp, Traits};
+use crate::dedup::linux::index::{Index, Key};
 
 fn facts(ino: u64, size: u64, changed: i64) -> Facts {
     Facts {

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::Saved;
+use super::Settings;
 use super::inbox::Inbox;
-use super::saved::Saved;
-use super::settings::Settings;
 use super::worker::Worker;
 
 /// Others get the processor first, but who waits to write to a file that is just being looked at
