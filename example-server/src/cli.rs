@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+
+use crate::sign::Sign;
 
 /// The file that is read unless the command line names one.
 const DEFAULT_CONFIG: &str = "config.toml";
@@ -19,7 +21,7 @@ pub(crate) struct Args {
     ///
     /// Without this option `config.toml` in the working directory is read, and if there is none,
     /// every setting has its default.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", global = true)]
     config: Option<PathBuf>,
 
     /// Check the settings, print those in effect, secrets masked, and exit
@@ -27,6 +29,15 @@ pub(crate) struct Args {
     /// Exits with 0 if the server would start with them, with 2 and every problem found if not.
     #[arg(long)]
     pub(crate) check_config: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What else it can do than serve.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Sign(Sign),
 }
 
 const AFTER_HELP: &str = "\

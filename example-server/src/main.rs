@@ -5,6 +5,7 @@ mod cli;
 mod files;
 mod health;
 mod logging;
+mod sign;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -19,7 +20,7 @@ use steadfast::config::{Loaded, LogFormat, UploadConfig};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use crate::cli::Args;
+use crate::cli::{Args, Command};
 use crate::logging::SetLevel;
 
 /// Threads that wait for the disk. More of them than a disk has use for only take memory.
@@ -32,7 +33,8 @@ const OTHER_THREADS: usize = 16;
 const WRONG_SETTINGS: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    let command = args.command.take();
     let loaded = match load(&args) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -46,6 +48,9 @@ fn main() -> ExitCode {
         }
         say(loaded.config.effective().trim_end());
         return ExitCode::SUCCESS;
+    }
+    if let Some(Command::Sign(sign)) = command {
+        return print(sign.headers(&loaded.config));
     }
     let logging = &loaded.config.logging;
     let format = logging.format;
@@ -65,6 +70,20 @@ fn main() -> ExitCode {
                 LogFormat::Json => tracing::error!("{problem}"),
             }
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what was made, or why it was not.
+fn print(made: Result<Vec<u8>, String>) -> ExitCode {
+    match made {
+        Ok(text) => match io::stdout().write_all(&text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(problem) => {
+            complain(problem);
+            ExitCode::from(WRONG_SETTINGS)
         }
     }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use crate::checked::CheckedBody;
 use crate::feed::FeedBody;
 use crate::handoff::HandoffBody;
 
@@ -23,6 +24,7 @@ pin_project! {
     #[project = RequestProj]
     enum RequestKind<B> {
         Client { #[pin] body: B },
+        Checked { #[pin] body: CheckedBody<B> },
         Handoff { #[pin] body: HandoffBody },
     }
 }
@@ -31,6 +33,13 @@ impl<B> RequestBody<B> {
     pub(crate) fn client(body: B) -> Self {
         Self {
             kind: RequestKind::Client { body },
+        }
+    }
+
+    /// The client's own, which has to be what it was signed for.
+    pub(crate) fn checked(body: CheckedBody<B>) -> Self {
+        Self {
+            kind: RequestKind::Checked { body },
         }
     }
 
@@ -45,6 +54,7 @@ impl<B> std::fmt::Debug for RequestBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match &self.kind {
             RequestKind::Client { .. } => "client",
+            RequestKind::Checked { .. } => "checked",
             RequestKind::Handoff { .. } => "hand-off",
         };
         f.debug_tuple("RequestBody").field(&kind).finish()
@@ -65,6 +75,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
             RequestProj::Client { body } => body.poll_frame(cx).map_err(Into::into),
+            RequestProj::Checked { body } => body.poll_frame(cx),
             RequestProj::Handoff { body } => body.poll_frame(cx).map_err(Into::into),
         }
     }
@@ -72,6 +83,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             RequestKind::Client { body } => body.is_end_stream(),
+            RequestKind::Checked { body } => body.is_end_stream(),
             RequestKind::Handoff { body } => body.is_end_stream(),
         }
     }
@@ -79,6 +91,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             RequestKind::Client { body } => body.size_hint(),
+            RequestKind::Checked { body } => body.size_hint(),
             RequestKind::Handoff { body } => body.size_hint(),
         }
     }

@@ -13,8 +13,9 @@ use tower_service::Service;
 use bytes::Bytes;
 
 use crate::admission::Figures;
+use crate::auth;
 use crate::body::{AppResponse, BoxError, RequestBody};
-use crate::config::{self, Durability, UploadConfig};
+use crate::config::{self, Durability, Scheme, UploadConfig};
 use crate::dedup;
 use crate::engine::{Deliver, Engine};
 use crate::follower::{Follower, OnReload};
@@ -193,12 +194,18 @@ impl Driver {
         if !rules.config.security.enabled {
             return "none: anybody who reaches this server may upload".to_owned();
         }
+        let schemes = [(Scheme::Message, "message"), (Scheme::Path, "path")];
+        let accepted = schemes
+            .into_iter()
+            .filter(|(scheme, _)| rules.gate.accepts(*scheme));
+        let accepted: Vec<_> = accepted.map(|(_, name)| name).collect();
+        let accepted = accepted.join(" or ");
         match rules.gate.ring().made_at() {
             Some(path) => format!(
-                "scheme path, with the secret made for you in {}",
+                "scheme {accepted}, with the secret made for you in {}",
                 path.display()
             ),
-            None => "scheme path, with the configured secret".to_owned(),
+            None => format!("scheme {accepted}, with the configured secret"),
         }
     }
 
@@ -208,15 +215,26 @@ impl Driver {
         const PATH: &str = "/upload/chunked";
         let gate = &self.shared.rules.now().gate;
         let ring = gate.ring();
-        let signature = match (gate.sign(PATH), ring.made_at()) {
+        let key = gate.signing().filter(|_| gate.accepts(Scheme::Path));
+        if key.is_none() && gate.accepts(Scheme::Message) {
+            return format!(
+                "\nTry it:\n  steadfast-server sign --host {address} --path {PATH} \\\n    \
+                 --header X-Filename=hello.txt --header X-Total-Size=5 |\n  \
+                 curl -i -X POST -H @- http://{address}{PATH}\n"
+            );
+        }
+        let signature = match (key, ring.made_at()) {
             (None, _) => String::new(),
-            (Some(signature), Some(_)) => format!(" \\\n    -H 'X-Signature: {signature}'"),
+            (Some(key), Some(_)) => {
+                let signature = auth::path::sign(key.secret.expose(), PATH);
+                format!(" \\\n    -H 'X-Signature: {signature}'")
+            }
             (Some(_), None) => " \\\n    -H \"X-Signature: $SIGNATURE\"".to_owned(),
         };
         let mut text = format!(
             "\nTry it:\n  curl -i -X POST -H 'X-Filename: hello.txt' -H 'X-Total-Size: 5'{signature} \\\n    http://{address}{PATH}\n"
         );
-        if gate.sign(PATH).is_some() {
+        if key.is_some() {
             let secret = match ring.made_at() {
                 Some(path) => format!("$(cat {})", path.display()),
                 None => "$SECRET".to_owned(),

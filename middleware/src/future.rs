@@ -6,15 +6,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::auth::{self, Denied, Gate};
+use crate::auth::Purpose;
+use crate::authorise::{Head, authorise, bind, purpose, sign};
 use crate::body::{AppResponse, BoxError, Content, RequestBody, ResponseBody};
+use crate::checked::CheckedBody;
 use crate::engine::{Append, Create, Deliver, Delivered, Delivery, Refusal};
 use crate::feed::{Feed, FeedBody};
 use crate::handoff::capture;
@@ -23,7 +24,7 @@ use crate::protocol::chunked::{self, Command, NewUpload, Route};
 use crate::protocol::{
     BodySource, Code, Headers, Problem, ReadLimit, Reply, discard_limit, expects_continue,
 };
-use crate::upload::{SessionId, Target};
+use crate::upload::{Digest, SessionId, Target};
 
 /// Longest time a refused request's body is read and dropped before the answer.
 const DISCARD_FOR: Duration = Duration::from_secs(10);
@@ -31,13 +32,15 @@ const DISCARD_FOR: Duration = Duration::from_secs(10);
 /// What of a request is ours.
 pub(crate) enum Ours {
     Chunked(Route),
-    /// A request to a path of the app that must be signed, and is not.
-    Refused(Box<Problem>),
+    /// A request to a path of the app that must be signed.
+    Protected,
 }
 
 /// An answer of ours.
 type Answer = Response<Content>;
 type BoxAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
+/// Whether the app is asked, or what is answered in its place.
+type BoxVerdict<F> = Pin<Box<dyn Future<Output = Result<F, Answer>> + Send>>;
 
 pin_project! {
     /// The answer to a request: the wrapped app's, or ours.
@@ -52,6 +55,7 @@ pin_project! {
     enum Kind<F> {
         App { #[pin] future: F },
         Ours { future: BoxAnswer },
+        Protected { future: BoxVerdict<F> },
     }
 }
 
@@ -67,9 +71,27 @@ impl<F> ResponseFuture<F> {
         }
     }
 
+    /// `inner` is ready.
+    pub(crate) fn protected<S, B>(
+        shared: Arc<Shared>,
+        rules: Arc<Rules>,
+        request: Request<B>,
+        inner: S,
+    ) -> Self
+    where
+        S: Service<Request<RequestBody<B>>, Future = F> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        Self {
+            kind: Kind::Protected {
+                future: Box::pin(guard(shared, rules, request, inner)),
+            },
+        }
+    }
+
     pub(crate) fn ours<S, B, R>(
         shared: Arc<Shared>,
-        (ours, rules): (Ours, Arc<Rules>),
+        (route, rules): (Route, Arc<Rules>),
         request: Request<B>,
         inner: S,
     ) -> Self
@@ -84,7 +106,7 @@ impl<F> ResponseFuture<F> {
         let deliver = Handler::new(Arc::clone(&shared), inner).shared();
         Self {
             kind: Kind::Ours {
-                future: Box::pin(answer((shared, rules), ours, request, deliver)),
+                future: Box::pin(answer((shared, rules), route, request, deliver)),
             },
         }
     }
@@ -97,12 +119,22 @@ where
     type Output = Result<Response<ResponseBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
-            KindProj::App { future } => {
-                Poll::Ready(ready!(future.poll(cx)).map(|response| response.map(ResponseBody::app)))
-            }
-            KindProj::Ours { future } => {
-                Poll::Ready(Ok(ready!(future.as_mut().poll(cx)).map(ResponseBody::ours)))
+        let mut this = self.project();
+        loop {
+            let verdict = match this.kind.as_mut().project() {
+                KindProj::App { future } => {
+                    let response = ready!(future.poll(cx));
+                    return Poll::Ready(response.map(|response| response.map(ResponseBody::app)));
+                }
+                KindProj::Ours { future } => {
+                    let answer = ready!(future.as_mut().poll(cx));
+                    return Poll::Ready(Ok(answer.map(ResponseBody::ours)));
+                }
+                KindProj::Protected { future } => ready!(future.as_mut().poll(cx)),
+            };
+            match verdict {
+                Ok(future) => this.kind.set(Kind::App { future }),
+                Err(answer) => return Poll::Ready(Ok(answer.map(ResponseBody::ours))),
             }
         }
     }
@@ -114,11 +146,55 @@ impl<F> std::fmt::Debug for ResponseFuture<F> {
     }
 }
 
+/// Lets a request of the app's through that is signed.
+async fn guard<S, B>(
+    shared: Arc<Shared>,
+    rules: Arc<Rules>,
+    request: Request<B>,
+    mut inner: S,
+) -> Result<S::Future, Answer>
+where
+    S: Service<Request<RequestBody<B>>>,
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    let has_body = !request.body().is_end_stream();
+    let (parts, body) = request.into_parts();
+    match admit(&shared, &rules, &parts, has_body).await {
+        Ok(digests) => {
+            let body = match digests.is_empty() {
+                true => RequestBody::client(body),
+                false => RequestBody::checked(CheckedBody::new(body, digests)),
+            };
+            Ok(inner.call(Request::from_parts(parts, body)))
+        }
+        Err(problem) => {
+            let body = pin!(body);
+            let mut source = BodySource::new(body, parts.extensions.get().cloned());
+            Err(refused(&shared, &rules, &parts, &mut source, problem.into_reply()).await)
+        }
+    }
+}
+
+/// What the body of a request of the app's has to be, where its signature says so.
+async fn admit(
+    shared: &Shared,
+    rules: &Rules,
+    parts: &Parts,
+    has_body: bool,
+) -> Result<Vec<Digest>, Problem> {
+    let purpose = Purpose::App { has_body };
+    let pass = authorise(shared, &rules.gate, purpose, Head::of(parts)).await?;
+    match pass.nonce.is_some() {
+        true => Headers(&parts.headers).digests("content-digest"),
+        false => Ok(Vec::new()),
+    }
+}
+
 /// Answers a request of ours. One that is refused before its client has sent everything has some
 /// of its body read and dropped first: many clients write first and read afterwards.
 async fn answer<B>(
     (shared, rules): (Arc<Shared>, Arc<Rules>),
-    ours: Ours,
+    route: Route,
     request: Request<B>,
     deliver: Arc<dyn Deliver>,
 ) -> Answer
@@ -128,26 +204,33 @@ where
     let (parts, body) = request.into_parts();
     let body = pin!(body);
     let mut source = BodySource::new(body, parts.extensions.get().cloned());
-    let outcome = match ours {
-        Ours::Chunked(route) => chunked(&shared, &rules, route, &parts, &mut source, deliver).await,
-        Ours::Refused(problem) => Err(problem.into_reply()),
-    };
-    match outcome {
+    match chunked(&shared, &rules, route, &parts, &mut source, deliver).await {
         Ok(answer) => answer,
-        Err(mut refusal) => {
-            if let Some(code) = refusal.extensions_mut().remove::<Code>() {
-                shared.engine.events().counts().refused(code.name);
-            }
-            // A client that waits for `100 Continue` and has not got it sends no body; one that was too
-            // slow was waited for long enough.
-            let is_slow = refusal.status() == StatusCode::REQUEST_TIMEOUT;
-            if !is_slow && (source.is_used() || !expects_continue(&parts.headers)) {
-                let bytes_max = discard_limit(rules.config.uploads.chunk_size);
-                let _ = tokio::time::timeout(DISCARD_FOR, source.discard(bytes_max)).await;
-            }
-            whole(refusal)
-        }
+        Err(refusal) => refused(&shared, &rules, &parts, &mut source, refusal).await,
     }
+}
+
+async fn refused<B>(
+    shared: &Shared,
+    rules: &Rules,
+    parts: &Parts,
+    source: &mut BodySource<'_, B>,
+    mut refusal: Reply,
+) -> Answer
+where
+    B: Body<Data = Bytes> + Send,
+{
+    if let Some(code) = refusal.extensions_mut().remove::<Code>() {
+        shared.engine.events().counts().refused(code.name);
+    }
+    // A client that waits for `100 Continue` and has not got it sends no body; one that was too
+    // slow was waited for long enough.
+    let is_slow = refusal.status() == StatusCode::REQUEST_TIMEOUT;
+    if !is_slow && (source.is_used() || !expects_continue(&parts.headers)) {
+        let bytes_max = discard_limit(rules.config.uploads.chunk_size);
+        let _ = tokio::time::timeout(DISCARD_FOR, source.discard(bytes_max)).await;
+    }
+    whole(refusal)
 }
 
 fn whole(reply: Reply) -> Answer {
@@ -173,13 +256,13 @@ where
     if !route.allows(&parts.method) {
         return Err(chunked::method_not_allowed(route).into_reply());
     }
-    let signer = match chunked::is_create(route, parts) {
-        true => {
-            authorise(&rules.gate, &parts.headers, parts.uri.path()).map_err(Problem::into_reply)?
-        }
-        false => None,
-    };
+    let purpose = purpose(route, parts);
+    let pass = authorise(shared, &rules.gate, purpose, Head::of(parts)).await;
+    let signer = pass.map_err(Problem::into_reply)?.signer;
     let command = chunked::parse(&rules.config, route, parts).map_err(Problem::into_reply)?;
+    if let Some(id) = command.upload() {
+        bind(shared, parts, id, signer).await?;
+    }
     // A chunk may take as long as the engine says, and what has no body as long as a silence.
     parts.extensions.get().map(ReadLimit::lift);
     let reply = match command {
@@ -237,6 +320,7 @@ async fn create(
         idempotent,
         declaration,
         owner,
+        signer: signer.map(str::to_owned),
         config: Arc::clone(&rules.config),
     };
     let created = shared.engine.create(create, deliver).await;
@@ -321,38 +405,6 @@ fn random<const N: usize>() -> Result<[u8; N], Refusal> {
     Ok(bytes)
 }
 
-/// Checks the signature of a request; answers the id of the key that made it.
-pub(crate) fn authorise<'a>(
-    gate: &'a Gate,
-    headers: &HeaderMap,
-    path: &str,
-) -> Result<Option<&'a str>, Problem> {
-    let signature = Headers(headers)
-        .one(auth::path::HEADER)?
-        .map(HeaderValue::as_bytes);
-    gate.check(path, signature).map_err(|denied| {
-        let (code, detail) = match denied {
-            Denied::Missing => (
-                Code::SIGNATURE_MISSING,
-                "x-signature must be the hex form of HMAC-SHA256(secret, path), without the query.",
-            ),
-            Denied::Invalid => (
-                Code::SIGNATURE_INVALID,
-                "x-signature is not HMAC-SHA256(secret, path) in hex, for any key of this server.",
-            ),
-        };
-        let challenge = HeaderValue::from_static("X-Signature algorithm=\"hmac-sha256\"");
-        Problem::new(code, detail).with_header(WWW_AUTHENTICATE, challenge)
-    })
-}
-
-/// A signature of ours for a path of the app, by the key that signs now.
-fn path_signature(gate: &Gate, path: &str) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_static(auth::path::HEADER);
-    let value = HeaderValue::try_from(gate.sign(path)?).ok()?;
-    Some((name, value))
-}
-
 /// Hands uploads to the wrapped app: the one place that calls it besides
 /// [`ResponseFuture::pass`].
 pub(crate) struct Handler<S, B> {
@@ -424,10 +476,10 @@ where
     let (key, header) = (delivery.key, Arc::clone(&delivery.header));
     let boundary = random().map_err(|_| "no random bytes")?;
     let rules = shared.rules.now();
-    let signature = path_signature(&rules.gate, rules.template.path());
-    let (request, digested) = rules.template.request(delivery, boundary, signature);
+    let (request, digested) = rules.template.request(delivery, boundary);
     let (mut parts, body) = request.into_parts();
     shared.hooks.on_handoff(&mut parts, key, &header);
+    sign(&rules.gate, &mut parts, shared.clock.now());
     #[cfg_attr(
         not(feature = "axum"),
         expect(unused_mut, reason = "only axum has a limit to lift")

@@ -7,12 +7,14 @@ use http::request::Parts;
 use crate::upload::{Declaration, Header, Owner, UploadKey};
 
 type OnCreate = dyn Fn(&Parts, &Declaration) -> Result<Owner, Response<Bytes>> + Send + Sync;
+type OnAccess = dyn Fn(&Parts) -> Result<Owner, Response<Bytes>> + Send + Sync;
 type OnHandoff = dyn Fn(&mut Parts, &Finished<'_>) + Send + Sync;
 
 /// What the app knows and the layer cannot. Each is set at most once.
 #[derive(Default)]
 pub(crate) struct Hooks {
     on_create: OnceLock<Arc<OnCreate>>,
+    on_access: OnceLock<Arc<OnAccess>>,
     on_handoff: OnceLock<Arc<OnHandoff>>,
 }
 
@@ -33,6 +35,10 @@ impl Hooks {
         let _ = self.on_create.set(hook);
     }
 
+    pub(crate) fn set_on_access(&self, hook: Arc<OnAccess>) {
+        let _ = self.on_access.set(hook);
+    }
+
     pub(crate) fn set_on_handoff(&self, hook: Arc<OnHandoff>) {
         let _ = self.on_handoff.set(hook);
     }
@@ -48,6 +54,11 @@ impl Hooks {
             Some(hook) => hook(parts, declaration),
             None => Ok(Owner(signer.unwrap_or_default().to_owned())),
         }
+    }
+
+    /// Asks the app who wants something of an upload; `None` where it has no say.
+    pub(crate) fn on_access(&self, parts: &Parts) -> Option<Result<Owner, Response<Bytes>>> {
+        self.on_access.get().map(|hook| hook(parts))
     }
 
     pub(crate) fn on_handoff(&self, parts: &mut Parts, key: UploadKey, header: &Header) {

@@ -8,10 +8,10 @@ use http::Response;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::auth::{Gate, KeyRing};
+use crate::auth::{Gate, KeyRing, Replay};
 use crate::blob::{Blobs, Local, StateDir};
 use crate::clock::Clock;
-use crate::config::{self, Durability, Live, UploadConfig};
+use crate::config::{self, Durability, Live, Scheme, UploadConfig};
 use crate::dedup::Saved;
 use crate::driver::Driver;
 use crate::engine::Engine;
@@ -63,6 +63,9 @@ pub(crate) struct Shared {
     pub(crate) rules: Live<Rules>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) hooks: Hooks,
+    pub(crate) clock: Clock,
+    /// Which signatures were used, where no other server has a say in it.
+    pub(crate) replay: Replay,
     pub(crate) saved: Saved,
     /// Keeps the directory locked.
     pub(crate) state_dir: Arc<StateDir>,
@@ -146,17 +149,20 @@ impl SteadfastLayer {
         let clock = Clock::system();
         let began = clock.read().since;
         let store = share(&mut config, &state_dir, &secret_print, began, store).await?;
+        let replay = Replay::new(first_second(&rules.gate, &state_dir, &clock).await);
         let config = Arc::new(config);
         let rules = Rules {
             config: Arc::clone(&config),
             ..rules
         };
-        let engine = Engine::new(config, store, blobs, clock);
+        let engine = Engine::new(config, store, blobs, clock.clone());
         let hooks = Hooks::default();
         let shared = Arc::new(Shared {
             rules: Live::new(Arc::new(rules)),
             engine,
             hooks,
+            clock,
+            replay,
             saved: Saved::default(),
             state_dir: Arc::new(state_dir),
         });
@@ -178,6 +184,19 @@ impl SteadfastLayer {
         F: Fn(&Parts, &Declaration) -> Result<Owner, Response<Bytes>> + Send + Sync + 'static,
     {
         self.shared.hooks.set_on_create(Arc::new(hook));
+        self
+    }
+
+    /// Asks `hook` about every request for an upload that exists: its bytes, its status, its events,
+    /// its end. It answers who sends it, or the response that refuses it; an upload that `on_create`
+    /// said is somebody else's is answered as one that does not exist. Without it, whoever has the
+    /// session id may go on with the upload. Set once; a second call changes nothing.
+    #[must_use]
+    pub fn on_access<F>(self, hook: F) -> Self
+    where
+        F: Fn(&Parts) -> Result<Owner, Response<Bytes>> + Send + Sync + 'static,
+    {
+        self.shared.hooks.set_on_access(Arc::new(hook));
         self
     }
 
@@ -248,6 +267,22 @@ async fn metrics_port(config: &UploadConfig) -> Result<Option<MetricsPort>, Erro
             "metrics.listen needs the feature \"serve\" of this library",
         )),
     }
+}
+
+/// The second from which on it is known which signatures were used. They say in which second they
+/// were made: so that those that an earlier process took can be told from those that come, a
+/// second begins in between.
+async fn first_second(gate: &Gate, state_dir: &StateDir, clock: &Clock) -> Timestamp {
+    let now = clock.now();
+    let begun = now.0 / 1_000 * 1_000;
+    if state_dir.is_new() || now.0 == begun {
+        return Timestamp(begun);
+    }
+    let next = Timestamp(begun + 1_000);
+    if gate.accepts(Scheme::Message) {
+        tokio::time::sleep(next.since(now)).await;
+    }
+    next
 }
 
 fn open_ring(config: &UploadConfig, state_dir: &StateDir) -> Result<KeyRing, Error> {

@@ -13,8 +13,10 @@
 
 mod admission;
 pub mod auth;
+mod authorise;
 mod blob;
 mod body;
+mod checked;
 mod clock;
 pub mod config;
 mod dedup;

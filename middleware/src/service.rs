@@ -31,13 +31,10 @@ impl<S> Steadfast<S> {
         if let Some(route) = chunked::route(&rules.config, path) {
             return Some((Ours::Chunked(route), rules));
         }
-        if rules.gate.protects(path) {
-            return crate::future::authorise(&rules.gate, request.headers(), path)
-                .err()
-                .map(|problem| Ours::Refused(Box::new(problem)))
-                .map(|ours| (ours, Arc::clone(&rules)));
-        }
-        None
+        rules
+            .gate
+            .protects(path)
+            .then_some((Ours::Protected, rules))
     }
 }
 
@@ -62,9 +59,16 @@ where
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
         match self.recognise(&request) {
             None => ResponseFuture::pass(&mut self.inner, request),
+            Some((Ours::Protected, rules)) => {
+                // The app that was ready is the one that is called.
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture::protected(Arc::clone(&self.shared), rules, request, inner)
+            }
             // The clone takes its readiness when there is something to hand over.
-            Some(ours) => {
-                ResponseFuture::ours(Arc::clone(&self.shared), ours, request, self.inner.clone())
+            Some((Ours::Chunked(route), rules)) => {
+                let shared = Arc::clone(&self.shared);
+                ResponseFuture::ours(shared, (route, rules), request, self.inner.clone())
             }
         }
     }

@@ -15,8 +15,22 @@ const RANKS: [&[&str]; 6] = [
     &["engine"],
     &["protocol", "auth", "handoff"],
     &[
-        "layer", "service", "future", "body", "driver", "follower", "uploads", "feed", "metrics",
-        "serve", "hooks", "health", "lib", "saboteur",
+        "layer",
+        "service",
+        "future",
+        "authorise",
+        "checked",
+        "body",
+        "driver",
+        "follower",
+        "uploads",
+        "feed",
+        "metrics",
+        "serve",
+        "hooks",
+        "health",
+        "lib",
+        "saboteur",
     ],
 ];
 
@@ -54,7 +68,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["notify"], &["dedup/linux/watch.rs", "config/watch.rs"]),
     (&["nix"], &["volume/pace.rs", "network/snapshot.rs"]),
     (&["hyper", "hyper_util"], &["serve/", "serve.rs"]),
-    (&["sfv"], &["protocol/"]),
+    (&["sfv"], &["protocol/", "auth/message/"]),
     (
         &["getrandom"],
         &[

@@ -1,23 +1,30 @@
-use super::{KeyRing, path};
+use std::time::Duration;
+
+use super::message::{self, Message, Nonce, Verified, Window};
+use super::{Denied, Key, KeyRing, Purpose, path};
 use crate::config::{Scheme, Security};
+use crate::upload::Timestamp;
 
 /// Decides whether a request is signed by one of our keys.
 #[derive(Clone, Debug)]
 pub struct Gate {
     enabled: bool,
-    accepts_path: bool,
+    schemes: Vec<Scheme>,
+    sign_chunks: bool,
+    max_skew: Duration,
     public_base: String,
     protect: Vec<String>,
     ring: KeyRing,
 }
 
-/// Why a request does not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
-    /// It carries no signature of a scheme that is configured.
-    Missing,
-    /// Its signature was made with another key, or for another path.
-    Invalid,
+/// What is known of a request that passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pass<'g> {
+    /// The id of the key that signed it; `None` where no signature is asked for.
+    pub signer: Option<&'g str>,
+    /// What must not have been used before. With one, all that had to be is covered, also the digest
+    /// of a body.
+    pub nonce: Option<Nonce>,
 }
 
 impl Gate {
@@ -26,7 +33,9 @@ impl Gate {
     pub fn new(security: &Security, public_base: &str, ring: KeyRing) -> Self {
         Self {
             enabled: security.enabled,
-            accepts_path: security.schemes.contains(&Scheme::Path),
+            schemes: security.schemes.clone(),
+            sign_chunks: security.sign_chunks,
+            max_skew: security.max_skew,
             public_base: public_base.to_owned(),
             protect: security.protect.clone(),
             ring,
@@ -37,6 +46,12 @@ impl Gate {
     #[must_use]
     pub fn ring(&self) -> &KeyRing {
         &self.ring
+    }
+
+    /// Whether signatures of this scheme count.
+    #[must_use]
+    pub fn accepts(&self, scheme: Scheme) -> bool {
+        self.enabled && self.schemes.contains(&scheme)
     }
 
     /// Whether requests to a path of the app must be signed: the path as received, with or
@@ -51,32 +66,91 @@ impl Gate {
                 .any(|entry| entry == path || entry == bare)
     }
 
-    /// Checks a request's path signature; answers the id of the key that made it, or nothing
-    /// where no signature is asked for.
+    /// Whether requests about an upload that exists must be signed, by the key that signed its create.
+    #[must_use]
+    pub fn binds_uploads(&self) -> bool {
+        self.enabled && self.sign_chunks
+    }
+
+    /// When signatures that pass at `now` were made.
+    #[must_use]
+    pub fn window(&self, now: Timestamp) -> Window {
+        Window {
+            now,
+            max_skew: self.max_skew,
+        }
+    }
+
+    /// Checks the signature of a request, of which `x_signature` is the one of its path. Where there
+    /// are several kinds, one that passes is enough.
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn check(&self, path: &str, signature: Option<&[u8]>) -> Result<Option<&str>, Denied> {
-        if !self.enabled {
-            return Ok(None);
+    pub fn check(
+        &self,
+        purpose: Purpose,
+        message: &Message<'_>,
+        x_signature: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<Pass<'_>, Denied> {
+        let is_asked = match purpose {
+            Purpose::Create | Purpose::App { .. } => true,
+            Purpose::Chunk | Purpose::Upload => self.sign_chunks,
+        };
+        if !self.enabled || !is_asked {
+            return Ok(Pass::default());
         }
-        let signature = signature
-            .filter(|_| self.accepts_path)
-            .ok_or(Denied::Missing)?;
-        let public = (!self.public_base.is_empty()).then(|| format!("{}{path}", self.public_base));
-        path::verify(&self.ring, path, signature)
-            .or_else(|| path::verify(&self.ring, &public?, signature))
-            .map(Some)
-            .ok_or(Denied::Invalid)
+        match self.check_message(purpose, message, now) {
+            Ok(pass) => Ok(pass),
+            Err(denied) => match x_signature.filter(|_| self.accepts(Scheme::Path)) {
+                Some(signature) => self.check_path(message.uri.path(), signature),
+                None => Err(denied),
+            },
+        }
     }
 
-    /// A path signature of ours, where that scheme is on.
+    fn check_message(
+        &self,
+        purpose: Purpose,
+        message: &Message<'_>,
+        now: Timestamp,
+    ) -> Result<Pass<'_>, Denied> {
+        if !self.accepts(Scheme::Message) {
+            return Err(Denied::Missing);
+        }
+        let required = purpose.required(message.headers, message.uri.query().is_some());
+        let verify = |message: &Message<'_>| {
+            message::verify(&self.ring, message, &required, self.window(now))
+        };
+        let verified = match verify(message) {
+            // What the client signed may begin with what a proxy took off.
+            Err(Denied::Invalid) if !self.public_base.is_empty() => verify(&Message {
+                prefix: &self.public_base,
+                ..*message
+            }),
+            verified => verified,
+        };
+        let Verified { key_id, nonce } = verified?;
+        Ok(Pass {
+            signer: Some(key_id),
+            nonce: Some(nonce),
+        })
+    }
+
+    fn check_path(&self, path: &str, signature: &[u8]) -> Result<Pass<'_>, Denied> {
+        let public = (!self.public_base.is_empty()).then(|| format!("{}{path}", self.public_base));
+        let key = path::verify(&self.ring, path, signature)
+            .or_else(|| path::verify(&self.ring, &public?, signature));
+        let signer = Some(key.ok_or(Denied::Invalid)?);
+        Ok(Pass {
+            signer,
+            nonce: None,
+        })
+    }
+
+    /// The key that signs for us, where signatures are asked for.
     #[must_use]
-    pub fn sign(&self, path: &str) -> Option<String> {
-        let key = self
-            .ring
-            .signing()
-            .filter(|_| self.enabled && self.accepts_path)?;
-        Some(path::sign(key.secret.expose(), path))
+    pub fn signing(&self) -> Option<&Key> {
+        self.ring.signing().filter(|_| self.enabled)
     }
 }

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use crate::config::{Secret, SecretError, Security};
-use crate::upload::Owner;
+use crate::upload::{Owner, Timestamp};
 
 /// Id of a key that was configured without one.
 const DEFAULT_ID: &str = "default";
@@ -53,6 +53,15 @@ pub enum KeyRingError {
 }
 
 impl KeyRing {
+    /// A ring of these keys.
+    #[must_use]
+    pub fn new(keys: Vec<Key>) -> Self {
+        Self {
+            keys,
+            made_at: None,
+        }
+    }
+
     /// A ring of one key.
     #[must_use]
     pub fn of(id: &str, secret: Secret) -> Self {
@@ -61,10 +70,7 @@ impl KeyRing {
             secret,
             not_after: None,
         };
-        Self {
-            keys: vec![key],
-            made_at: None,
-        }
+        Self::new(vec![key])
     }
 
     /// The configured keys; without any, a secret that is made once and kept in
@@ -79,10 +85,7 @@ impl KeyRing {
                 secret: key.secret.clone(),
                 not_after: key.not_after,
             };
-            return Ok(Self {
-                keys: security.keys.iter().map(key).collect(),
-                made_at: None,
-            });
+            return Ok(Self::new(security.keys.iter().map(key).collect()));
         }
         if let Some(secret) = &security.secret {
             return Ok(Self::of(DEFAULT_ID, secret.clone()));
@@ -112,10 +115,19 @@ impl KeyRing {
 
     /// The keys that have not ended.
     pub fn valid(&self) -> impl Iterator<Item = &Key> {
-        let now = SystemTime::now();
+        self.valid_at(SystemTime::now())
+    }
+
+    fn valid_at(&self, now: SystemTime) -> impl Iterator<Item = &Key> {
         self.keys
             .iter()
             .filter(move |key| key.not_after.is_none_or(|end| now < end))
+    }
+
+    /// The key of this id, unless it has ended.
+    #[must_use]
+    pub fn find(&self, id: &str, now: Timestamp) -> Option<&Key> {
+        self.valid_at(now.to_system_time()).find(|key| key.id == id)
     }
 
     /// The key that makes new signatures.

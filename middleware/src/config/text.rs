@@ -12,6 +12,8 @@ const HEADERS_NEVER_FORWARDED: &[&str] = &[
     "upgrade",
     "forwarded",
     "x-signature",
+    "signature",
+    "signature-input",
     "idempotency-key",
 ];
 const HEADER_FAMILIES_NEVER_FORWARDED: &[&str] = &["content-", "proxy-", "x-forwarded-"];

@@ -3,9 +3,9 @@
 //!
 //! A key whose absence would weaken security or move data is refused, never ignored.
 
+use super::UploadConfig;
 use super::key::Key;
 use super::review::{Findings, Review};
-use super::{Scheme, UploadConfig};
 
 /// Refused when set to anything but the default, with what would be missing.
 const REFUSED: &[(&str, &str)] = &[
@@ -15,7 +15,6 @@ const REFUSED: &[(&str, &str)] = &[
         "server.tls_client_ca",
         "clients would not be asked for a certificate",
     ),
-    ("security.sign_chunks", "chunks would be taken unsigned"),
     ("security.allow", "nobody would be kept out"),
     ("security.deny", "nobody would be kept out"),
     ("storage.backend", "the bytes would stay on this machine"),
@@ -33,7 +32,6 @@ const IDLE: &[&str] = &[
     "dialects.rufh",
     "dialects.tus_path",
     "dialects.rufh_104",
-    "security.max_skew",
     "storage.bucket",
     "storage.prefix",
     "storage.endpoint",
@@ -42,11 +40,6 @@ const IDLE: &[&str] = &[
 
 /// Adds what is refused and what is noticed.
 pub(super) fn check(review: &Review<'_>, keys: &[Key], findings: &mut Findings) {
-    plain(review, keys, findings);
-    schemes(review, findings);
-}
-
-fn plain(review: &Review<'_>, keys: &[Key], findings: &mut Findings) {
     let defaults = UploadConfig::default();
     for key in keys
         .iter()
@@ -65,24 +58,6 @@ fn plain(review: &Review<'_>, keys: &[Key], findings: &mut Findings) {
             let text = format!("{value} has no effect yet");
             findings.notices.push(review.notice(&[key.path], &text));
         }
-    }
-}
-
-/// Signatures of messages (RFC 9421).
-fn schemes(review: &Review<'_>, findings: &mut Findings) {
-    let paths = ["security.schemes"];
-    let security = &review.config.security;
-    let sound = review.is_sound(&paths) && review.is_sound(&["security.enabled"]);
-    if !security.enabled || !security.schemes.contains(&Scheme::Message) || !sound {
-        return;
-    }
-    if security.schemes.contains(&Scheme::Path) {
-        let text = "\"message\" is not available yet: only \"path\" is accepted";
-        findings.notices.push(review.notice(&paths, text));
-    } else {
-        let text = "\"message\" is not available yet: write schemes = [\"path\"] under [security], \
-                    or enabled = false to let everyone in";
-        findings.problems.push(review.problem(&paths, text));
     }
 }
 

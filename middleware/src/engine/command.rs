@@ -20,6 +20,8 @@ pub struct Create {
     pub declaration: Declaration,
     /// Whose it is.
     pub owner: Owner,
+    /// The id of the key that signed the request, if it is signed.
+    pub signer: Option<String>,
     /// The configuration by which its request was understood.
     pub config: Arc<UploadConfig>,
 }

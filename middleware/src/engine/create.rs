@@ -190,6 +190,7 @@ impl Engine {
         Header {
             created: self.clock.now(),
             owner: create.owner.clone(),
+            signer: create.signer.clone(),
             declaration: create.declaration.clone(),
             durability: create.config.durability(),
             limits: Limits {

@@ -50,21 +50,13 @@ impl Template {
         })
     }
 
-    /// The path it goes to.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        self.uri.path()
-    }
-
-    /// Builds the request. `random` becomes the boundary, `signature` is one of the path for handlers
-    /// that verify on their own; the second value receives the file's digest when the body was read
-    /// to its end.
+    /// Builds the request. `random` becomes the boundary; the second value receives the file's digest
+    /// when the body was read to its end.
     #[must_use]
     pub fn request(
         &self,
         delivery: Delivery,
         random: [u8; 16],
-        signature: Option<(HeaderName, HeaderValue)>,
     ) -> (Request<HandoffBody>, Digested) {
         let (key, header) = (delivery.key, Arc::clone(&delivery.header));
         let declaration = &header.declaration;
@@ -92,9 +84,6 @@ impl Template {
                 CONTENT_DISPOSITION,
                 &disposition(&declaration.name),
             );
-        }
-        if let Some((name, value)) = signature {
-            headers.insert(name, value);
         }
         (request, digested)
     }

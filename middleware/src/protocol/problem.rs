@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::Reply;
 use crate::engine::Refusal;
 use crate::store::Peer;
-use crate::upload::UploadKey;
+use crate::upload::{Timestamp, UploadKey};
 
 /// Where a client finds the server that keeps its upload.
 const UPLOAD_SERVER: HeaderName = HeaderName::from_static("x-upload-server");
@@ -48,6 +48,9 @@ codes! {
     DIGEST_MISMATCH = BAD_REQUEST "digest_mismatch" "The bytes are not what their digest says.";
     SIGNATURE_MISSING = UNAUTHORIZED "signature_missing" "The request carries no signature.";
     SIGNATURE_INVALID = UNAUTHORIZED "signature_invalid" "The signature is not valid.";
+    SIGNATURE_INCOMPLETE = UNAUTHORIZED "signature_incomplete" "The signature covers too little.";
+    SIGNATURE_EXPIRED = UNAUTHORIZED "signature_expired" "The time of the signature is not now.";
+    SIGNATURE_REPLAYED = UNAUTHORIZED "signature_replayed" "The signature was used before.";
     NO_SESSION = NOT_FOUND "no_session" "There is no such upload.";
     METHOD = METHOD_NOT_ALLOWED "method_not_allowed" "The method is not allowed here.";
     SUPERSEDED = CONFLICT "superseded" "A newer request for this chunk took over.";
@@ -85,6 +88,7 @@ pub struct Problem {
     key: Option<UploadKey>,
     expected: Option<u64>,
     retry_after: Option<u64>,
+    server_time: Option<Timestamp>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -99,6 +103,7 @@ impl Problem {
             key: None,
             expected: None,
             retry_after: None,
+            server_time: None,
             headers: Vec::new(),
         }
     }
@@ -136,6 +141,15 @@ impl Problem {
         }
     }
 
+    /// Says what the time is here.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self {
+            server_time: Some(now),
+            ..self
+        }
+    }
+
     /// Adds a header to the response.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -164,6 +178,9 @@ impl Problem {
                 members.insert(name.to_owned(), number.into());
             }
         }
+        if let Some(now) = self.server_time {
+            members.insert("server_time".to_owned(), super::reply::rfc3339(now).into());
+        }
         let mut reply = super::reply::json(self.code.status, &Value::Object(members));
         // For whoever counts refusals.
         reply.extensions_mut().insert(self.code);
@@ -175,7 +192,9 @@ impl Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
-        headers.extend(self.headers);
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
         reply
     }
 }

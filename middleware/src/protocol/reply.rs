@@ -4,6 +4,7 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::problem::mark;
+use crate::upload::Timestamp;
 
 /// An answer of ours: whole in memory, since all of them are small.
 pub type Reply = Response<Bytes>;
@@ -18,6 +19,13 @@ pub fn json(status: StatusCode, value: &Value) -> Reply {
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     mark(&mut reply);
     reply
+}
+
+/// A moment as it stands in JSON (RFC 3339).
+pub(super) fn rfc3339(time: Timestamp) -> String {
+    // The formatter ends at the year 9999.
+    const LATEST: Timestamp = Timestamp(253_402_300_799_000);
+    humantime::format_rfc3339_seconds(time.min(LATEST).to_system_time()).to_string()
 }
 
 /// An answer without a body.

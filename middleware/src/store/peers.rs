@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{BoxFuture, StoreError};
 use crate::upload::{Owner, Record, Timestamp, UploadKey};
 
@@ -45,6 +47,9 @@ pub trait Peers: Send + Sync {
         gone: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 
+    /// Uses up what may be used once, on all servers together. It is remembered for `keep`.
+    fn spend(&self, print: [u8; 16], keep: Duration) -> BoxFuture<'_, Result<Spent, StoreError>>;
+
     /// States what the unfinished uploads of an owner take on this server, with an order: what was
     /// stated later counts. Where `bound` is given and all servers together are above it, nothing
     /// is stated; whether it was.
@@ -89,6 +94,15 @@ pub struct Told {
     pub peer: Peer,
     /// When that server began: nothing expires soon after.
     pub since: Timestamp,
+}
+
+/// What became of something that may be used once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Whether nobody had used it.
+    pub is_new: bool,
+    /// What was used before is not known, in whole seconds since 1970.
+    pub since: u64,
 }
 
 /// What is known of another server.

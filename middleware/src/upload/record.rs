@@ -76,12 +76,23 @@ pub struct Header {
     /// Who created it.
     #[serde(default)]
     pub owner: Owner,
+    /// The id of the key that signed its create; `None` where nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
     /// What it is to become.
     pub declaration: Declaration,
     /// The limits it keeps.
     pub limits: Limits,
     /// What its acknowledgements survive.
     pub durability: Durability,
+}
+
+impl Header {
+    /// Whether the key of this id signed its create. Where that was not noted the owner is the key.
+    #[must_use]
+    pub fn is_signed_by(&self, key_id: &str) -> bool {
+        self.signer.as_deref().unwrap_or(&self.owner.0) == key_id
+    }
 }
 
 /// The stored part of a handler's answer.

@@ -44,6 +44,7 @@ pub(crate) fn header(total: u64) -> Arc<Header> {
     Arc::new(Header {
         created: Timestamp(1_000),
         owner: Owner::default(),
+        signer: None,
         declaration: declaration(total),
         limits: LIMITS,
         durability: Durability::Power,

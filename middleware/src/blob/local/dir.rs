@@ -14,6 +14,7 @@ const TRY_EVERY: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
+    is_new: bool,
     _lock: File,
 }
 
@@ -27,6 +28,7 @@ impl StateDir {
         make(path)?;
         check_ours(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o700))?;
+        let is_new = !path.join(LOCK).exists();
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(path.join(LOCK))?;
@@ -48,6 +50,7 @@ impl StateDir {
         }
         Ok(Self {
             path: path.to_owned(),
+            is_new,
             _lock: lock,
         })
     }
@@ -64,6 +67,12 @@ impl StateDir {
             .mode(0o700)
             .create(&path)?;
         Ok(path)
+    }
+
+    /// Whether no process had it before.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Where it is.

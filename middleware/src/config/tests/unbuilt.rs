@@ -1,7 +1,6 @@
 //! What can be asked for and is not there yet.
 
 use super::{notices, refuse, refuse_as_is};
-use crate::config::UploadConfig;
 
 #[test]
 fn what_would_weaken_security_or_move_data_is_refused() {
@@ -31,11 +30,7 @@ fn what_would_weaken_security_or_move_data_is_refused() {
             "{problems:#?}"
         );
     }
-    for line in [
-        "sign_chunks = true",
-        "allow = [\"10.0.0.0/8\"]",
-        "deny = [\"10.0.0.0/8\"]",
-    ] {
+    for line in ["allow = [\"10.0.0.0/8\"]", "deny = [\"10.0.0.0/8\"]"] {
         let problems = refuse_as_is(&format!("[security]\nschemes = [\"path\"]\n{line}"));
         assert_eq!(problems.len(), 1, "{problems:#?}");
         assert!(
@@ -43,33 +38,6 @@ fn what_would_weaken_security_or_move_data_is_refused() {
                 && problems[0].contains(" is not available yet: ")
         );
     }
-}
-
-#[test]
-fn signatures_of_messages() {
-    let problem = |file: &str| {
-        format!(
-            "{file}: security.schemes: \"message\" is not available yet: write schemes = [\"path\"] under [security], or \
-         enabled = false to let everyone in",
-        )
-    };
-    assert_eq!(refuse_as_is(""), [problem("config.toml")]);
-    assert_eq!(
-        refuse_as_is("[security]\nschemes = [\"message\"]"),
-        [problem("config.toml:2:1")]
-    );
-    let both = UploadConfig::from_toml("[security]\nschemes = [\"message\", \"path\"]").unwrap();
-    assert_eq!(both.notices.len(), 1);
-    assert_eq!(
-        both.notices[0].to_string(),
-        "config.toml:2:1: security.schemes: \"message\" is not available yet: only \"path\" is accepted",
-    );
-    assert!(
-        UploadConfig::from_toml("[security]\nenabled = false")
-            .unwrap()
-            .notices
-            .is_empty()
-    );
 }
 
 #[test]
@@ -109,6 +77,7 @@ fn what_is_built_or_turned_off_needs_no_notice() {
         "[network]\nsettle = \"1s\"\nwatch = [\"eth*\"]",
         "[uploads]\nstall_timeout = \"1s\"\nmin_rate = \"2KB\"",
         "[timeouts]\nreadtimeout = \"1s\"\nwritetimeout = \"1s\"",
+        "[security]\nschemes = [\"message\"]\nsign_chunks = true\nmax_skew = \"60s\"",
     ];
     for text in quiet {
         assert_eq!(notices(text), [""; 0], "{text}");

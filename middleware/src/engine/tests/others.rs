@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::UploadConfig;
 use crate::engine::Engine;
 use crate::store::{
-    Bound, BoxFuture, Cancel, Memory, News, Peers, Seen, Share, Store as _, StoreError, Told,
+    Bound, BoxFuture, Cancel, Memory, News, Peers, Seen, Share, Spent, Store as _, StoreError, Told,
 };
 use crate::upload::{Durability, Header, Owner, Record, UploadKey};
 use crate::volume::Volume;
@@ -150,6 +150,10 @@ impl Peers for Others {
     }
 
     fn tell_later(&self, _: UploadKey) {}
+
+    fn spend(&self, _: [u8; 16], _: Duration) -> BoxFuture<'_, Result<Spent, StoreError>> {
+        unavailable()
+    }
 
     fn ask_to_cancel(&self, _: UploadKey) -> BoxFuture<'_, Result<Option<Cancel>, StoreError>> {
         unavailable()

@@ -213,6 +213,7 @@ impl Rig {
             idempotent,
             declaration,
             owner,
+            signer: None,
             config: self.engine.config().now(),
         };
         self.engine.create(create, self.deliver()).await

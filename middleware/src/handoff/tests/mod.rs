@@ -95,6 +95,7 @@ fn header(total: u64) -> Header {
     Header {
         created,
         owner,
+        signer: None,
         declaration: declaration(total),
         limits,
         durability: Durability::Power,
@@ -105,7 +106,7 @@ fn header(total: u64) -> Header {
 fn request_of(config: &Config, header: Header, bytes: Bytes) -> (Request<HandoffBody>, Digested) {
     Template::new(config)
         .unwrap()
-        .request(delivery(header, bytes), [7; 16], None)
+        .request(delivery(header, bytes), [7; 16])
 }
 
 /// An upload whose bytes are as they were received.

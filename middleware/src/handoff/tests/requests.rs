@@ -1,8 +1,6 @@
 //! The head of the request.
 
-use http::header::{
-    CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
-};
+use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http_body_util::BodyExt as _;
 
 use super::{content, delivery, header, multipart, raw, request_of};
@@ -140,26 +138,11 @@ fn headers_that_are_none_are_left_out() {
 }
 
 #[test]
-fn a_signed_request_carries_its_signature() {
-    let signature = (
-        HeaderName::from_static("x-signature"),
-        HeaderValue::from_static("abc"),
-    );
-    let template = Template::new(&Config::default()).unwrap();
-    let mut header = header(1);
-    // The client's signature was for another path.
-    header.declaration.headers = vec![("x-signature".to_owned(), "the client's own".to_owned())];
-    let (request, _) = template.request(delivery(header, content(1)), [7; 16], Some(signature));
-    let values: Vec<_> = request.headers().get_all("x-signature").iter().collect();
-    assert_eq!(values, ["abc"]);
-}
-
-#[test]
 fn boundaries_differ() {
     let template = Template::new(&Config::default()).unwrap();
     let of = |random| {
         let delivery = delivery(header(1), content(1));
-        template.request(delivery, random, None).0.headers()[CONTENT_TYPE].clone()
+        template.request(delivery, random).0.headers()[CONTENT_TYPE].clone()
     };
     assert_ne!(of([1; 16]), of([2; 16]));
 }

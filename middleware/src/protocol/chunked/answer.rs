@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::config::OnUnknown;
 use crate::engine::{Appended, Created, Gaps, Refusal, View};
 use crate::protocol::{Code, Problem, Reply, problem, reply};
-use crate::upload::{Answer, Failure, SessionId, State, Timestamp, to_latin1, total_chunks};
+use crate::upload::{Answer, Failure, SessionId, State, to_latin1, total_chunks};
 
 const STATE: HeaderName = HeaderName::from_static("x-upload-state");
 /// Wait that a client is asked for while an upload is handed over, in seconds.
@@ -41,7 +41,7 @@ fn creation(created: &Created, durability: &str) -> Map<String, Value> {
         "session_id": created.id.expose(),
         "chunk_size": view.chunk_size,
         "total_chunks": total_chunks(view.header.declaration.total, view.chunk_size),
-        "expires_at": rfc3339(view.expires),
+        "expires_at": reply::rfc3339(view.expires),
         "durability": durability,
     }))
 }
@@ -97,8 +97,8 @@ pub(super) fn standing(id: &SessionId, view: &View, gaps: &Gaps, on_unknown: OnU
         "missing": gaps.ranges,
         "state": state(view, on_unknown).name(),
         "paused": view.paused,
-        "last_activity": rfc3339(view.last_activity),
-        "expires_at": rfc3339(view.expires),
+        "last_activity": reply::rfc3339(view.last_activity),
+        "expires_at": reply::rfc3339(view.expires),
     }));
     if gaps.truncated {
         members.insert("missing_truncated".to_owned(), true.into());
@@ -276,12 +276,6 @@ pub(super) fn progress(uploaded: u64, total: u64) -> f64 {
         0 => 1.0,
         total => uploaded as f64 / total as f64,
     }
-}
-
-fn rfc3339(time: Timestamp) -> String {
-    // The formatter ends at the year 9999.
-    const LATEST: Timestamp = Timestamp(253_402_300_799_000);
-    humantime::format_rfc3339_seconds(time.min(LATEST).to_system_time()).to_string()
 }
 
 fn object(value: Value) -> Map<String, Value> {

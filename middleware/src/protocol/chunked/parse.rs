@@ -35,7 +35,19 @@ pub struct NewUpload {
     pub idempotency_key: Option<Vec<u8>>,
 }
 
-/// Whether a request asks for a new upload: the one request of this dialect that is signed.
+impl Command {
+    /// The upload that it is about, unless it makes it.
+    #[must_use]
+    pub fn upload(&self) -> Option<&SessionId> {
+        match self {
+            Self::Create(_) => None,
+            Self::Append(append) => Some(&append.id),
+            Self::Status(id) | Self::Events(id) | Self::Cancel(id) => Some(id),
+        }
+    }
+}
+
+/// Whether a request asks for a new upload: the one request of this dialect that is always signed.
 #[must_use]
 pub fn is_create(route: Route, parts: &Parts) -> bool {
     route == Route::Uploads

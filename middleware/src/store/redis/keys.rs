@@ -62,6 +62,16 @@ impl Keys {
         format!("{}:made:{name}", self.prefix)
     }
 
+    /// What was used that may be used once: a string.
+    pub(super) fn spent(&self, print: [u8; 16]) -> String {
+        format!("{}:spent:{}", self.prefix, hex::encode(print))
+    }
+
+    /// Since when that is known: a string.
+    pub(super) fn spent_since(&self) -> String {
+        format!("{}:spent-since", self.prefix)
+    }
+
     /// What wrote all this: a string.
     pub(super) fn format(&self) -> String {
         format!("{}:format", self.prefix)

@@ -12,6 +12,7 @@ pub(super) struct Scripts {
     pub(super) share: Script,
     pub(super) maker: Script,
     pub(super) beat: Script,
+    pub(super) spend: Script,
 }
 
 macro_rules! text {
@@ -35,6 +36,7 @@ const FORGET: &str = text!("forget");
 const SHARE: &str = text!("share");
 const MAKER: &str = text!("maker");
 const BEAT: &str = text!("beat");
+const SPEND: &str = text!("spend");
 
 impl Default for Scripts {
     fn default() -> Self {
@@ -48,6 +50,7 @@ impl Default for Scripts {
             share: Script::new(SHARE),
             maker: Script::new(MAKER),
             beat: Script::new(BEAT),
+            spend: Script::new(SPEND),
         }
     }
 }
@@ -57,7 +60,7 @@ impl Scripts {
     pub(super) async fn load(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut load = redis::pipe();
         let all = [
-            REGISTER, UPDATE, CLAIM, FIND, REMOVE, FORGET, SHARE, MAKER, BEAT,
+            REGISTER, UPDATE, CLAIM, FIND, REMOVE, FORGET, SHARE, MAKER, BEAT, SPEND,
         ];
         for text in all {
             load.cmd("SCRIPT").arg("LOAD").arg(text).ignore();

@@ -86,10 +86,12 @@ fn any_header() -> impl Strategy<Value = Header> {
         chunk_size_min,
         chunk_size_max,
     });
-    (any::<u64>(), any::<String>(), any_declaration(), limits).prop_map(
-        |(created, owner, declaration, limits)| Header {
+    let owner = (any::<String>(), option::of(any::<String>()));
+    (any::<u64>(), owner, any_declaration(), limits).prop_map(
+        |(created, (owner, signer), declaration, limits)| Header {
             created: Timestamp(created),
             owner: Owner(owner),
+            signer,
             declaration,
             limits,
             durability: Durability::Power,

@@ -229,6 +229,7 @@ async fn ask_for(
                 idempotent: true,
                 declaration,
                 owner: Owner::default(),
+                signer: None,
                 config: engine.config().now(),
             };
             Told::Created(engine.create(create, deliver).await)

@@ -3,13 +3,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
 use crate::store::{
-    Bound, BoxFuture, Cancel, Listed, Log, Memory, News, Opened, Peer, Peers, Seen, Share, Store,
-    StoreError, Told,
+    Bound, BoxFuture, Cancel, Listed, Log, Memory, News, Opened, Peer, Peers, Seen, Share, Spent,
+    Store, StoreError, Told,
 };
 use crate::upload::{Entry, Header, Owner, Record, Timestamp, UploadKey};
 
@@ -30,6 +30,7 @@ struct Notes {
     shares: HashMap<Owner, HashMap<usize, Share>>,
     wishes: VecDeque<(usize, UploadKey)>,
     answers: HashMap<UploadKey, Cancel>,
+    used: HashMap<[u8; 16], Instant>,
 }
 
 /// One server; those started later have higher numbers.
@@ -219,6 +220,14 @@ impl Peers for Server {
     }
 
     fn tell_later(&self, _: UploadKey) {}
+
+    fn spend(&self, print: [u8; 16], keep: Duration) -> BoxFuture<'_, Result<Spent, StoreError>> {
+        let now = Instant::now();
+        let mut notes = self.notes();
+        let used = notes.used.insert(print, now + keep);
+        let is_new = used.is_none_or(|until| until <= now);
+        ready(Ok(Spent { is_new, since: 0 }))
+    }
 
     fn ask_to_cancel(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Cancel>, StoreError>> {
         Box::pin(async move {

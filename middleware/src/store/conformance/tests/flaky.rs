@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::store::{
-    Bound, BoxFuture, Cancel, Listed, Log, News, Opened, Peers, Seen, Share, Store, StoreError,
-    Told,
+    Bound, BoxFuture, Cancel, Listed, Log, News, Opened, Peers, Seen, Share, Spent, Store,
+    StoreError, Told,
 };
 use crate::upload::{Entry, Header, Owner, Record, UploadKey};
 
@@ -152,6 +153,10 @@ impl<S: Store> Peers for Flaky<S> {
 
     fn maker<'a>(&'a self, name: UploadKey, gone: Option<&'a str>) -> Answer<'a, Option<String>> {
         self.lossy(|| self.others().maker(name, gone))
+    }
+
+    fn spend(&self, print: [u8; 16], keep: Duration) -> Answer<'_, Spent> {
+        self.lossy(|| self.others().spend(print, keep))
     }
 
     fn share(&self, owner: &Owner, share: Share, bound: Option<Bound>) -> Answer<'_, bool> {

@@ -1,0 +1,196 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::message::{Nonce, Window};
+use super::{Denied, message};
+use crate::upload::Timestamp;
+
+/// Nonces that are remembered at least before it is looked for those that may be forgotten.
+const PRUNE_MIN: usize = 4_096;
+/// Most nonces that are remembered: some 50 MiB. Only who has a key can add one.
+const NONCES_MAX: usize = 1_000_000;
+
+/// The nonces that were used on this server, as long as their signatures could be used again.
+///
+/// What was used before it began, and what was used and is forgotten, it does not know: a
+/// signature that is older than what it knows does not pass, whatever `max_skew` is since.
+#[derive(Debug)]
+pub struct Replay(Mutex<Memory>);
+
+#[derive(Debug)]
+struct Memory {
+    /// When they were made, in seconds since 1970.
+    used: HashMap<[u8; 16], u64>,
+    /// Every nonce of a signature that was made then or later is known.
+    horizon: u64,
+    /// How many there are when it is looked for those to forget.
+    prune_at: usize,
+}
+
+impl Replay {
+    /// Nothing was used since `began`, which is a whole second.
+    #[must_use]
+    pub fn new(began: Timestamp) -> Self {
+        Self(Mutex::new(Memory {
+            used: HashMap::new(),
+            horizon: began.0.div_ceil(1_000),
+            prune_at: PRUNE_MIN,
+        }))
+    }
+
+    /// Uses a nonce up.
+    ///
+    /// # Errors
+    /// [`Denied::Replayed`], [`Denied::Early`], or [`Denied::Unknowable`] when there are more than
+    /// can be remembered.
+    pub fn spend(&self, nonce: Nonce, window: Window) -> Result<(), Denied> {
+        // No code that holds the lock can leave a half-made change behind.
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.spend(nonce, window)
+    }
+}
+
+impl Memory {
+    fn spend(&mut self, nonce: Nonce, window: Window) -> Result<(), Denied> {
+        let now = window.now.0 / 1_000;
+        if self.horizon > now + 1 {
+            // The clock was set back, and what was used by the later time may be forgotten.
+            self.horizon = now + 1;
+        }
+        message::not_before(nonce, self.horizon, window)?;
+        if self.used.len() >= self.prune_at {
+            self.prune(now.saturating_sub(window.max_skew.as_secs()));
+        }
+        if self.used.len() >= NONCES_MAX {
+            return Err(Denied::Unknowable);
+        }
+        match self.used.insert(nonce.print, nonce.created) {
+            None => Ok(()),
+            Some(_) => Err(Denied::Replayed),
+        }
+    }
+
+    /// Forgets those whose signatures pass no more.
+    fn prune(&mut self, horizon: u64) {
+        self.horizon = self.horizon.max(horizon);
+        let horizon = self.horizon;
+        self.used.retain(|_, created| *created >= horizon);
+        self.prune_at = (2 * self.used.len()).clamp(PRUNE_MIN, NONCES_MAX);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const START: u64 = 1_000_000;
+
+    fn replay() -> Replay {
+        Replay::new(Timestamp(START * 1_000))
+    }
+
+    fn window(now: u64, max_skew: u64) -> Window {
+        Window {
+            now: Timestamp(now * 1_000),
+            max_skew: Duration::from_secs(max_skew),
+        }
+    }
+
+    fn nonce(number: u64, created: u64) -> Nonce {
+        let mut print = [0; 16];
+        print[..8].copy_from_slice(&number.to_le_bytes());
+        Nonce { print, created }
+    }
+
+    #[test]
+    fn a_nonce_is_used_once() {
+        let replay = replay();
+        let now = START + 10;
+        replay.spend(nonce(1, now), window(now, 300)).unwrap();
+        replay.spend(nonce(2, now), window(now, 300)).unwrap();
+        for later in [0, 1, 300] {
+            let again = replay.spend(nonce(1, now), window(now + later, 300));
+            assert_eq!(again, Err(Denied::Replayed), "{later}");
+        }
+    }
+
+    /// An earlier process may have taken it.
+    #[test]
+    fn what_was_signed_before_the_start_does_not_pass() {
+        let replay = replay();
+        let now = START + 10;
+        let early = replay.spend(nonce(1, START - 1), window(now, 300));
+        let denied = Denied::Early {
+            now: Timestamp(now * 1_000),
+            seconds: 1,
+        };
+        assert_eq!(early, Err(denied));
+        replay.spend(nonce(1, START), window(now, 300)).unwrap();
+        // Within a second nobody can tell what was before.
+        let replay = Replay::new(Timestamp(START * 1_000 + 1));
+        replay
+            .spend(nonce(1, START), window(START, 300))
+            .unwrap_err();
+        replay
+            .spend(nonce(1, START + 1), window(START, 300))
+            .unwrap();
+    }
+
+    #[test]
+    fn what_passes_no_more_is_forgotten_and_does_not_pass_later_either() {
+        let replay = replay();
+        let (first, skew) = (START + 1_000, 100);
+        for number in 0..PRUNE_MIN as u64 {
+            replay
+                .spend(nonce(number, first), window(first, skew))
+                .unwrap();
+        }
+        let later = first + skew + 1;
+        replay
+            .spend(nonce(u64::MAX, later), window(later, skew))
+            .unwrap();
+        assert_eq!(replay.0.lock().unwrap().used.len(), 1);
+        // Somebody allows for more skew: what was forgotten could be used again.
+        let again = replay.spend(nonce(1, first), window(later, 10_000));
+        assert!(matches!(again, Err(Denied::Early { .. })), "{again:?}");
+        let again = replay.spend(nonce(u64::MAX, later), window(later, 10_000));
+        assert_eq!(again, Err(Denied::Replayed));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_opens_nothing_and_shuts_nobody_out() {
+        let replay = replay();
+        let back = START - 50_000;
+        let old = replay.spend(nonce(1, back), window(back, 300));
+        assert!(
+            matches!(old, Err(Denied::Early { seconds: 1, .. })),
+            "{old:?}"
+        );
+        replay
+            .spend(nonce(1, back + 1), window(back + 1, 300))
+            .unwrap();
+        let again = replay.spend(nonce(1, back + 1), window(back + 1, 300));
+        assert_eq!(again, Err(Denied::Replayed));
+    }
+
+    #[test]
+    fn when_it_is_full_nothing_passes() {
+        let replay = replay();
+        let now = START + 10;
+        for number in 0..NONCES_MAX as u64 {
+            replay.spend(nonce(number, now), window(now, 300)).unwrap();
+        }
+        let more = nonce(u64::MAX, now);
+        assert_eq!(
+            replay.spend(more, window(now, 300)),
+            Err(Denied::Unknowable)
+        );
+        let later = now + 301;
+        replay
+            .spend(nonce(u64::MAX, later), window(later, 300))
+            .unwrap();
+    }
+}
