@@ -1,6 +1,7 @@
 //! What can be asked for and is not there yet.
 
 use super::{notices, refuse, refuse_as_is};
+use crate::config::UploadConfig;
 
 #[test]
 fn what_would_weaken_security_or_move_data_is_refused() {
@@ -77,9 +78,11 @@ fn what_is_built_or_turned_off_needs_no_notice() {
         "[network]\nsettle = \"1s\"\nwatch = [\"eth*\"]",
         "[uploads]\nstall_timeout = \"1s\"\nmin_rate = \"2KB\"",
         "[timeouts]\nreadtimeout = \"1s\"\nwritetimeout = \"1s\"",
-        "[security]\nschemes = [\"message\"]\nsign_chunks = true\nmax_skew = \"60s\"",
     ];
     for text in quiet {
         assert_eq!(notices(text), [""; 0], "{text}");
     }
+    let security = "[security]\nschemes = [\"message\"]\nsign_chunks = true\nmax_skew = \"60s\"";
+    let loaded = UploadConfig::from_toml(security).unwrap();
+    assert!(loaded.notices.is_empty(), "{:?}", loaded.notices);
 }
