@@ -21,6 +21,7 @@ pub mod crowd;
 pub mod data;
 pub mod fault_proxy;
 pub mod http;
+pub mod message;
 pub mod multipart;
 pub mod namespace;
 pub mod nginx;
