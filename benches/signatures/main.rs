@@ -54,7 +54,7 @@ impl Request {
             method: &self.method,
             uri: &self.uri,
             headers: &self.headers,
-            prefix: "",
+            public_base: "",
             is_secure: false,
         }
     }

@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
 use steadfast::auth::message::{self, Message};
 use steadfast::auth::{Key, KeyRing, path};
-use steadfast::config::{Scheme, UploadConfig};
+use steadfast::config::{Scheme, Security, UploadConfig};
 
 /// Print the headers of a signed request, for `curl -H @-`
 ///
-/// They are those that were given, the digest of the body, and the signatures that the settings accept:
-/// X-Signature of the path, and Signature-Input and Signature of everything (RFC 9421), which can be used
-/// once, within the next minutes.
+/// They are those that were given, the digest of the body, and a signature: Signature-Input and Signature of
+/// everything (RFC 9421), which can be used once, within the next minutes, or X-Signature of the path alone,
+/// which can be used for ever.
 #[derive(Debug, Parser)]
 pub(crate) struct Sign {
     /// The method of the request
@@ -42,11 +42,35 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
 
+    /// Which signature; may be repeated
+    ///
+    /// Without this option it is the first of these that the settings accept.
+    #[arg(long, value_enum)]
+    scheme: Vec<Kind>,
+
     /// Sign with the key of this id
     ///
     /// Without this option it is the first one.
     #[arg(long, value_name = "ID")]
     key: Option<String>,
+}
+
+/// A kind of signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// RFC 9421: this request, once
+    Message,
+    /// X-Signature: the path, for ever
+    Path,
+}
+
+impl Kind {
+    fn is_accepted(self, security: &Security) -> bool {
+        security.schemes.contains(&match self {
+            Self::Message => Scheme::Message,
+            Self::Path => Scheme::Path,
+        })
+    }
 }
 
 /// A header.
@@ -75,6 +99,7 @@ impl Sign {
     pub(crate) fn headers(self, config: &UploadConfig) -> Result<Vec<u8>, String> {
         let ring = ring(config)?;
         let key = key(&ring, self.key.as_deref())?;
+        let kinds = kinds(&config.security, &self.scheme)?;
         let mut headers = HeaderMap::new();
         for Field(name, value) in self.header {
             headers.append(name, value);
@@ -92,11 +117,11 @@ impl Sign {
             method: &self.method,
             uri: &self.path,
             headers: &headers,
-            prefix: "",
+            public_base: "",
             is_secure: false,
         };
         let mut lines = lines(&given);
-        lines.extend(signatures(config, key, &message)?);
+        lines.extend(signatures(&kinds, key, &message)?);
         Ok(lines)
     }
 }
@@ -129,18 +154,29 @@ fn key<'r>(ring: &'r KeyRing, id: Option<&str>) -> Result<&'r Key, String> {
     })
 }
 
-/// The signatures that the settings accept.
-fn signatures(config: &UploadConfig, key: &Key, message: &Message<'_>) -> Result<Vec<u8>, String> {
-    let security = &config.security;
+/// The signatures to be made: those that were asked for, or the strongest.
+fn kinds(security: &Security, asked: &[Kind]) -> Result<Vec<Kind>, String> {
     if !security.enabled {
         return Err("security.enabled is false: requests need no signature".to_owned());
     }
+    let is_accepted = |kind: &Kind| kind.is_accepted(security);
+    if asked.is_empty() {
+        let strongest = Kind::value_variants().iter().copied().find(is_accepted);
+        return Ok(strongest.into_iter().collect());
+    }
+    match asked.iter().all(is_accepted) {
+        true => Ok(asked.to_vec()),
+        false => Err("security.schemes does not accept that --scheme".to_owned()),
+    }
+}
+
+fn signatures(kinds: &[Kind], key: &Key, message: &Message<'_>) -> Result<Vec<u8>, String> {
     let mut lines = Vec::new();
-    if security.schemes.contains(&Scheme::Path) {
+    if kinds.contains(&Kind::Path) {
         let signature = path::sign(key.secret.expose(), message.uri.path());
         lines.extend(format!("{}: {signature}\n", path::HEADER).into_bytes());
     }
-    if security.schemes.contains(&Scheme::Message) {
+    if kinds.contains(&Kind::Message) {
         let mut covered = vec!["@method", "@authority", "@path"];
         covered.extend(message.uri.query().map(|_| "@query"));
         let given = message.headers.keys().filter(|name| **name != HOST);

@@ -11,6 +11,7 @@ use crate::engine::Refusal;
 use crate::layer::Shared;
 use crate::protocol::chunked::{self, Route};
 use crate::protocol::{Code, Headers, Problem, Reply};
+use crate::store::Once;
 use crate::upload::{SessionId, Timestamp};
 
 /// What a server asks to be signed (RFC 9421 section 5.1).
@@ -38,7 +39,7 @@ impl<'a> Head<'a> {
             method: self.method,
             uri: self.uri,
             headers: self.headers,
-            prefix: "",
+            public_base: "",
             is_secure: false,
         }
     }
@@ -133,8 +134,15 @@ pub(crate) fn sign(gate: &Gate, parts: &mut Parts, now: Timestamp) {
 
 /// Uses a signature up, where servers share their sessions on all of them.
 async fn spend(shared: &Shared, nonce: Nonce, window: Window) -> Result<(), Denied> {
-    let Some(spending) = shared.engine.spend(nonce.print, window.keep(nonce)) else {
-        return shared.replay.spend(nonce, window);
+    let once = Once {
+        print: nonce.print,
+        made: nonce.created,
+        patience: window.max_skew,
+    };
+    let spending = shared.engine.spend(once);
+    shared.replay.spend(nonce, window, spending.is_none())?;
+    let Some(spending) = spending else {
+        return Ok(());
     };
     let spent = spending.await.map_err(|_| Denied::Unknowable)?;
     message::not_before(nonce, spent.since, window)?;

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -13,6 +13,9 @@ use crate::upload::{Digest, Hasher};
 /// longer is checked as a whole before anything of it is seen.
 const HELD_MAX: usize = 1 << 20;
 
+/// Smaller pieces are put together: each has a price of its own.
+const CRUMB_MAX: usize = 16 << 10;
+
 pin_project! {
     /// A body that ends with an error, and lacks its last part, if it is not what its digests say.
     pub(crate) struct CheckedBody<B> {
@@ -20,6 +23,8 @@ pin_project! {
         body: B,
         hashers: Vec<(Hasher, Digest)>,
         held: VecDeque<Bytes>,
+        // The last ones, which are small.
+        crumbs: BytesMut,
         bytes_held: usize,
         state: State,
     }
@@ -44,6 +49,7 @@ impl<B> CheckedBody<B> {
             body,
             hashers: digests.into_iter().map(hasher).collect(),
             held: VecDeque::new(),
+            crumbs: BytesMut::new(),
             bytes_held: 0,
             state: State::Reading,
         }
@@ -80,13 +86,25 @@ where
                         hasher.update(&bytes);
                     }
                     *this.bytes_held += bytes.len();
-                    this.held.push_back(bytes);
+                    let is_crumb = bytes.len() < CRUMB_MAX;
+                    if is_crumb {
+                        this.crumbs.extend_from_slice(&bytes);
+                    }
+                    if !this.crumbs.is_empty() && (!is_crumb || this.crumbs.len() >= CRUMB_MAX) {
+                        this.held.push_back(this.crumbs.split().freeze());
+                    }
+                    if !is_crumb {
+                        this.held.push_back(bytes);
+                    }
                 }
                 Some(Err(error)) => {
                     *this.state = State::Over;
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 None => {
+                    if !this.crumbs.is_empty() {
+                        this.held.push_back(this.crumbs.split().freeze());
+                    }
                     let mut hashers = std::mem::take(this.hashers).into_iter();
                     *this.state = State::Proven;
                     if hashers.any(|(hasher, digest)| hasher.finish() != digest) {

@@ -168,6 +168,8 @@ where
             Ok(inner.call(Request::from_parts(parts, body)))
         }
         Err(problem) => {
+            // What makes others wait for the app is not held while a body is dropped.
+            drop(inner);
             let body = pin!(body);
             let mut source = BodySource::new(body, parts.extensions.get().cloned());
             Err(refused(&shared, &rules, &parts, &mut source, problem.into_reply()).await)

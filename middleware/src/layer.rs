@@ -149,7 +149,9 @@ impl SteadfastLayer {
         let clock = Clock::system();
         let began = clock.read().since;
         let store = share(&mut config, &state_dir, &secret_print, began, store).await?;
-        let replay = Replay::new(first_second(&rules.gate, &state_dir, &clock).await);
+        let first = first_second(&rules.gate, &state_dir, &clock).await;
+        let replay = Replay::open(state_dir.path(), first)
+            .map_err(|error| Error::because("uploads.state_dir cannot be used", error))?;
         let config = Arc::new(config);
         let rules = Rules {
             config: Arc::clone(&config),

@@ -33,11 +33,13 @@ fn a_protected_path_takes_what_is_signed_whole() {
         assert!(call.body == file && !call.broken, "{len}");
         let _ = signed.send(app.addr()).refused(401, "signature_replayed");
     }
-    let chunked = Signing::default()
-        .sign(upload(b"in pieces"), BODY)
-        .chunked(b"in pieces", 2);
-    let _ = chunked.send(app.addr()).success();
-    assert_eq!(app.script().calls().len(), 3);
+    let file = data::random(5, 200_000);
+    for piece in [1, 7, 20_000] {
+        let chunked = Signing::default().sign(upload(&file), BODY);
+        let _ = chunked.chunked(&file, piece).send(app.addr()).success();
+        let call = app.script().calls().pop().unwrap();
+        assert!(call.body == file && !call.broken, "{piece}");
+    }
 }
 
 #[test]

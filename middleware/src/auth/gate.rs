@@ -66,12 +66,6 @@ impl Gate {
                 .any(|entry| entry == path || entry == bare)
     }
 
-    /// Whether requests about an upload that exists must be signed, by the key that signed its create.
-    #[must_use]
-    pub fn binds_uploads(&self) -> bool {
-        self.enabled && self.sign_chunks
-    }
-
     /// When signatures that pass at `now` were made.
     #[must_use]
     pub fn window(&self, now: Timestamp) -> Window {
@@ -119,17 +113,11 @@ impl Gate {
             return Err(Denied::Missing);
         }
         let required = purpose.required(message.headers, message.uri.query().is_some());
-        let verify = |message: &Message<'_>| {
-            message::verify(&self.ring, message, &required, self.window(now))
+        let message = Message {
+            public_base: &self.public_base,
+            ..*message
         };
-        let verified = match verify(message) {
-            // What the client signed may begin with what a proxy took off.
-            Err(Denied::Invalid) if !self.public_base.is_empty() => verify(&Message {
-                prefix: &self.public_base,
-                ..*message
-            }),
-            verified => verified,
-        };
+        let verified = message::verify(&self.ring, &message, &required, self.window(now));
         let Verified { key_id, nonce } = verified?;
         Ok(Pass {
             signer: Some(key_id),

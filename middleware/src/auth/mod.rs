@@ -7,6 +7,7 @@
 //! - [`message`]: HTTP Message Signatures (RFC 9421).
 //! - [`Replay`]: which of those were used.
 
+mod ahead;
 mod denied;
 mod gate;
 mod keyring;

@@ -23,6 +23,7 @@ impl Purpose {
     pub fn required(self, headers: &HeaderMap, has_query: bool) -> Vec<&'static str> {
         let mut required = vec!["@authority", "@method", "@path"];
         let with = |name: &'static str| headers.contains_key(name).then_some(name);
+        required.extend(has_query.then_some("@query"));
         match self {
             Self::Create => {
                 // The name may come in another header.
@@ -37,10 +38,8 @@ impl Purpose {
             }
             Self::Upload => {
                 required.extend(with("x-upload-session-id"));
-                required.extend(has_query.then_some("@query"));
             }
             Self::App { has_body } => {
-                required.extend(has_query.then_some("@query"));
                 required.extend(has_body.then_some("content-digest"));
             }
         }

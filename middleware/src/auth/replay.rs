@@ -1,6 +1,10 @@
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::ahead::Ahead;
 use super::message::{Nonce, Window};
 use super::{Denied, message};
 use crate::upload::Timestamp;
@@ -13,7 +17,8 @@ const NONCES_MAX: usize = 1_000_000;
 /// The nonces that were used on this server, as long as their signatures could be used again.
 ///
 /// What was used before it began, and what was used and is forgotten, it does not know: a
-/// signature that is older than what it knows does not pass, whatever `max_skew` is since.
+/// signature that is older than what it knows does not pass, whatever `max_skew` is since. Those of
+/// clients whose clocks are ahead are newer than the next start: they are kept in a file.
 #[derive(Debug)]
 pub struct Replay(Mutex<Memory>);
 
@@ -25,49 +30,70 @@ struct Memory {
     horizon: u64,
     /// How many there are when it is looked for those to forget.
     prune_at: usize,
+    ahead: Ahead,
 }
 
 impl Replay {
-    /// Nothing was used since `began`, which is a whole second.
-    #[must_use]
-    pub fn new(began: Timestamp) -> Self {
-        Self(Mutex::new(Memory {
-            used: HashMap::new(),
-            horizon: began.0.div_ceil(1_000),
+    /// Nothing was used since `began`, but what a file in `dir` says.
+    ///
+    /// # Errors
+    /// Those of that file.
+    pub fn open(dir: &Path, began: Timestamp) -> io::Result<Self> {
+        let horizon = began.0.div_ceil(1_000);
+        let (ahead, used) = Ahead::open(&dir.join("ahead"), horizon)?;
+        Ok(Self(Mutex::new(Memory {
+            used,
+            horizon,
             prune_at: PRUNE_MIN,
-        }))
+            ahead,
+        })))
     }
 
-    /// Uses a nonce up.
+    /// Uses a nonce up. `is_alone`: nobody else knows what was used.
     ///
     /// # Errors
     /// [`Denied::Replayed`], [`Denied::Early`], or [`Denied::Unknowable`] when there are more than
     /// can be remembered.
-    pub fn spend(&self, nonce: Nonce, window: Window) -> Result<(), Denied> {
+    pub fn spend(&self, nonce: Nonce, window: Window, is_alone: bool) -> Result<(), Denied> {
         // No code that holds the lock can leave a half-made change behind.
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.spend(nonce, window)
+        let now = window.now.0 / 1_000;
+        if is_alone {
+            memory.check_known(nonce, now, window)?;
+        }
+        memory.spend(nonce, now, window)
     }
 }
 
 impl Memory {
-    fn spend(&mut self, nonce: Nonce, window: Window) -> Result<(), Denied> {
-        let now = window.now.0 / 1_000;
+    fn check_known(&mut self, nonce: Nonce, now: u64, window: Window) -> Result<(), Denied> {
         if self.horizon > now + 1 {
             // The clock was set back, and what was used by the later time may be forgotten.
             self.horizon = now + 1;
         }
-        message::not_before(nonce, self.horizon, window)?;
-        if self.used.len() >= self.prune_at {
-            self.prune(now.saturating_sub(window.max_skew.as_secs()));
+        message::not_before(nonce, self.horizon, window)
+    }
+
+    fn spend(&mut self, nonce: Nonce, now: u64, window: Window) -> Result<(), Denied> {
+        let horizon = now.saturating_sub(window.max_skew.as_secs());
+        // Within a second there is nothing new to be forgotten.
+        if self.used.len() >= self.prune_at && horizon > self.horizon {
+            self.prune(horizon);
         }
         if self.used.len() >= NONCES_MAX {
             return Err(Denied::Unknowable);
         }
-        match self.used.insert(nonce.print, nonce.created) {
-            None => Ok(()),
-            Some(_) => Err(Denied::Replayed),
+        let Entry::Vacant(entry) = self.used.entry(nonce.print) else {
+            return Err(Denied::Replayed);
+        };
+        if nonce.created > now {
+            self.ahead.note(nonce)?;
         }
+        entry.insert(nonce.created);
+        if self.ahead.is_long() {
+            self.ahead.shorten(&self.used, now)?;
+        }
+        Ok(())
     }
 
     /// Forgets those whose signatures pass no more.
@@ -88,8 +114,27 @@ mod tests {
 
     const START: u64 = 1_000_000;
 
-    fn replay() -> Replay {
-        Replay::new(Timestamp(START * 1_000))
+    struct Rig {
+        replay: Replay,
+        dir: tempfile::TempDir,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let replay = Replay::open(dir.path(), Timestamp(START * 1_000)).unwrap();
+            Self { replay, dir }
+        }
+
+        /// The process dies, and another one begins.
+        fn again(self, now: u64) -> Self {
+            let replay = Replay::open(self.dir.path(), Timestamp(now * 1_000)).unwrap();
+            Self { replay, ..self }
+        }
+
+        fn spend(&self, nonce: Nonce, window: Window) -> Result<(), Denied> {
+            self.replay.spend(nonce, window, true)
+        }
     }
 
     fn window(now: u64, max_skew: u64) -> Window {
@@ -107,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_nonce_is_used_once() {
-        let replay = replay();
+        let replay = Rig::new();
         let now = START + 10;
         replay.spend(nonce(1, now), window(now, 300)).unwrap();
         replay.spend(nonce(2, now), window(now, 300)).unwrap();
@@ -120,7 +165,7 @@ mod tests {
     /// An earlier process may have taken it.
     #[test]
     fn what_was_signed_before_the_start_does_not_pass() {
-        let replay = replay();
+        let replay = Rig::new();
         let now = START + 10;
         let early = replay.spend(nonce(1, START - 1), window(now, 300));
         let denied = Denied::Early {
@@ -130,18 +175,54 @@ mod tests {
         assert_eq!(early, Err(denied));
         replay.spend(nonce(1, START), window(now, 300)).unwrap();
         // Within a second nobody can tell what was before.
-        let replay = Replay::new(Timestamp(START * 1_000 + 1));
-        replay
-            .spend(nonce(1, START), window(START, 300))
-            .unwrap_err();
-        replay
-            .spend(nonce(1, START + 1), window(START, 300))
+        let dir = tempfile::tempdir().unwrap();
+        let replay = Replay::open(dir.path(), Timestamp(START * 1_000 + 1)).unwrap();
+        let spend = |created| replay.spend(nonce(1, created), window(START, 300), true);
+        spend(START).unwrap_err();
+        spend(START + 1).unwrap();
+    }
+
+    /// A clock that is ahead makes signatures that are newer than the next start.
+    #[test]
+    fn what_was_signed_ahead_does_not_pass_after_a_restart() {
+        let rig = Rig::new();
+        let now = START + 10;
+        for ahead in [nonce(1, now + 200), nonce(2, now + 100)] {
+            rig.spend(ahead, window(now, 300)).unwrap();
+        }
+        let rig = rig.again(now + 20);
+        for again in [nonce(1, now + 200), nonce(2, now + 100)] {
+            let again = rig.spend(again, window(now + 20, 300));
+            assert_eq!(again, Err(Denied::Replayed));
+        }
+        // Nobody else is kept out.
+        rig.spend(nonce(3, now + 20), window(now + 20, 300))
             .unwrap();
+    }
+
+    /// Where others know it they know it better, but for what they lost.
+    #[test]
+    fn what_others_know_is_used_once_here_as_well() {
+        let rig = Rig::new();
+        let old = nonce(1, START - 100);
+        rig.replay.spend(old, window(START, 300), false).unwrap();
+        let again = rig.replay.spend(old, window(START, 300), false);
+        assert_eq!(again, Err(Denied::Replayed));
+    }
+
+    #[test]
+    fn a_second_use_leaves_the_first_as_it_was() {
+        let rig = Rig::new();
+        let first = START + 1_000;
+        rig.spend(nonce(1, first), window(first, 300)).unwrap();
+        let older = rig.spend(nonce(1, first - 200), window(first, 300));
+        assert_eq!(older, Err(Denied::Replayed));
+        assert_eq!(rig.replay.0.lock().unwrap().used[&nonce(1, 0).print], first);
     }
 
     #[test]
     fn what_passes_no_more_is_forgotten_and_does_not_pass_later_either() {
-        let replay = replay();
+        let replay = Rig::new();
         let (first, skew) = (START + 1_000, 100);
         for number in 0..PRUNE_MIN as u64 {
             replay
@@ -152,7 +233,7 @@ mod tests {
         replay
             .spend(nonce(u64::MAX, later), window(later, skew))
             .unwrap();
-        assert_eq!(replay.0.lock().unwrap().used.len(), 1);
+        assert_eq!(replay.replay.0.lock().unwrap().used.len(), 1);
         // Somebody allows for more skew: what was forgotten could be used again.
         let again = replay.spend(nonce(1, first), window(later, 10_000));
         assert!(matches!(again, Err(Denied::Early { .. })), "{again:?}");
@@ -162,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_back_opens_nothing_and_shuts_nobody_out() {
-        let replay = replay();
+        let replay = Rig::new();
         let back = START - 50_000;
         let old = replay.spend(nonce(1, back), window(back, 300));
         assert!(
@@ -178,7 +259,7 @@ mod tests {
 
     #[test]
     fn when_it_is_full_nothing_passes() {
-        let replay = replay();
+        let replay = Rig::new();
         let now = START + 10;
         for number in 0..NONCES_MAX as u64 {
             replay.spend(nonce(number, now), window(now, 300)).unwrap();

@@ -15,7 +15,7 @@ use super::create::same_file;
 use super::steps::Steps;
 use super::{Engine, Gaps, Refusal, View};
 use crate::config::{Durability as Level, UploadConfig};
-use crate::store::{Bound, BoxFuture, Cancel, News, Peers, Share, Spent, StoreError, Told};
+use crate::store::{Bound, BoxFuture, Cancel, News, Once, Peers, Share, Spent, StoreError, Told};
 use crate::upload::{Deadlines, Durability, Owner, Record, SessionId, Timestamp, UploadKey};
 
 /// The wait before a hand-off is tried again whose claim could not be asked for. It does not grow:
@@ -88,19 +88,15 @@ impl Engine {
         View::new(key, &told.record, &deadlines, deadlines.now)
     }
 
-    /// How an upload stands that another server keeps.
     /// Uses up what may be used once, where other servers have a say in it.
     ///
     /// # Errors
     /// Nobody can tell whether it was used.
-    pub fn spend(
-        &self,
-        print: [u8; 16],
-        keep: Duration,
-    ) -> Option<BoxFuture<'_, Result<Spent, StoreError>>> {
-        Some(self.store.peers()?.spend(print, keep))
+    pub fn spend(&self, once: Once) -> Option<BoxFuture<'_, Result<Spent, StoreError>>> {
+        Some(self.store.peers()?.spend(once))
     }
 
+    /// How an upload stands that another server keeps.
     pub(super) async fn status_elsewhere(&self, id: &SessionId) -> Result<(View, Gaps), Refusal> {
         let found = self.find_alive(id).await?;
         let (told, view) = found.ok_or(Refusal::NoSession)?;

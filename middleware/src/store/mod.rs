@@ -24,7 +24,7 @@ pub use disk::Disk;
 pub use memory::Memory;
 #[cfg(any(feature = "redis", feature = "conformance", test))]
 pub use peers::Seen;
-pub use peers::{Bound, Cancel, News, Peer, Peers, Share, Spent, Told};
+pub use peers::{Bound, Cancel, News, Once, Peer, Peers, Share, Spent, Told};
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -47,8 +47,8 @@ pub trait Peers: Send + Sync {
         gone: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 
-    /// Uses up what may be used once, on all servers together. It is remembered for `keep`.
-    fn spend(&self, print: [u8; 16], keep: Duration) -> BoxFuture<'_, Result<Spent, StoreError>>;
+    /// Uses up what may be used once, on all servers together.
+    fn spend(&self, once: Once) -> BoxFuture<'_, Result<Spent, StoreError>>;
 
     /// States what the unfinished uploads of an owner take on this server, with an order: what was
     /// stated later counts. Where `bound` is given and all servers together are above it, nothing
@@ -96,12 +96,23 @@ pub struct Told {
     pub since: Timestamp,
 }
 
+/// Something that may be used once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// What it is known by.
+    pub print: [u8; 16],
+    /// When it was made, in seconds since 1970.
+    pub made: u64,
+    /// For how long it could be used on this server.
+    pub patience: Duration,
+}
+
 /// What became of something that may be used once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
     /// Whether nobody had used it.
     pub is_new: bool,
-    /// What was used before is not known, in whole seconds since 1970.
+    /// What was made before is not known any more, in seconds since 1970.
     pub since: u64,
 }
 

@@ -88,10 +88,10 @@ pub struct Header {
 }
 
 impl Header {
-    /// Whether the key of this id signed its create. Where that was not noted the owner is the key.
+    /// Whether the key of this id signed its create.
     #[must_use]
     pub fn is_signed_by(&self, key_id: &str) -> bool {
-        self.signer.as_deref().unwrap_or(&self.owner.0) == key_id
+        self.signer.as_deref() == Some(key_id)
     }
 }
 

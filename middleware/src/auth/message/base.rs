@@ -16,19 +16,24 @@ use crate::auth::Denied;
 /// Characters of a client's text that are repeated to it.
 const REPEATED_MAX: usize = 80;
 
-/// What is signed of `message` by a signature that covers `covered`.
+/// What is signed of `message` by a signature that covers `covered`, if the client's path begins with
+/// `prefix`.
 ///
 /// # Errors
 /// [`Denied::Unsupported`], [`Denied::Absent`], or [`Denied::Malformed`] where a component is
 /// covered twice.
-pub(super) fn base(message: &Message<'_>, covered: &InnerList) -> Result<Vec<u8>, Denied> {
+pub(super) fn base(
+    message: &Message<'_>,
+    covered: &InnerList,
+    prefix: &str,
+) -> Result<Vec<u8>, Denied> {
     let (mut base, mut seen) = (Vec::with_capacity(512), BTreeSet::new());
     for item in &covered.items {
         let name = component(item)?;
         if !seen.insert(name) {
             return Err(Denied::Malformed("it covers a component twice"));
         }
-        append(&mut base, name, |base| value(message, name, base))?;
+        append(&mut base, name, |base| value(message, name, prefix, base))?;
     }
     append(&mut base, "@signature-params", |base| {
         base.extend_from_slice(parameters(covered).as_bytes());
@@ -90,8 +95,8 @@ pub(super) fn parameters(covered: &InnerList) -> String {
 }
 
 /// Adds the value of a component, if the request has it (RFC 9421 sections 2.1 and 2.2).
-fn value(message: &Message<'_>, name: &str, base: &mut Vec<u8>) -> Option<()> {
-    let (prefix, uri) = (message.prefix, message.uri);
+fn value(message: &Message<'_>, name: &str, prefix: &str, base: &mut Vec<u8>) -> Option<()> {
+    let uri = message.uri;
     match name {
         "@method" => base.extend_from_slice(message.method.as_str().as_bytes()),
         "@authority" => base.extend_from_slice(authority(message)?.as_bytes()),

@@ -31,8 +31,8 @@ pub struct Message<'a> {
     pub uri: &'a Uri,
     /// Its headers.
     pub headers: &'a HeaderMap,
-    /// What the client's path begins with and a proxy takes off.
-    pub prefix: &'a str,
+    /// What the client's path may begin with, where a proxy takes it off: either is right.
+    pub public_base: &'a str,
     /// Whether it came over TLS, as far as is known.
     pub is_secure: bool,
 }

@@ -69,7 +69,7 @@ pub fn sign(key: &Key, message: &Message<'_>, covered: &[&str], created: u64) ->
         items: items.collect::<Option<_>>()?,
         params: params.collect::<Option<Parameters>>()?,
     };
-    let signed = base(message, &covered).ok()?;
+    let signed = base(message, &covered, "").ok()?;
     let code = code(key.secret.expose(), &signed).finalize().into_bytes();
     let label = KeyRef::from_str(LABEL).ok()?;
     let mut input = DictSerializer::new();

@@ -16,7 +16,8 @@ use crate::clock::Clock;
 use crate::config::UploadConfig;
 use crate::engine::Engine;
 use crate::store::{
-    Bound, BoxFuture, Cancel, Memory, News, Peers, Seen, Share, Spent, Store as _, StoreError, Told,
+    Bound, BoxFuture, Cancel, Memory, News, Once, Peers, Seen, Share, Spent, Store as _,
+    StoreError, Told,
 };
 use crate::upload::{Durability, Header, Owner, Record, UploadKey};
 use crate::volume::Volume;
@@ -151,7 +152,7 @@ impl Peers for Others {
 
     fn tell_later(&self, _: UploadKey) {}
 
-    fn spend(&self, _: [u8; 16], _: Duration) -> BoxFuture<'_, Result<Spent, StoreError>> {
+    fn spend(&self, _: Once) -> BoxFuture<'_, Result<Spent, StoreError>> {
         unavailable()
     }
 

@@ -32,8 +32,10 @@ pub(super) fn filename(headers: Headers<'_>) -> Result<FileName, Problem> {
 }
 
 /// UTF-8, or else ISO-8859-1: what `fetch` sends.
+///
+/// Blanks around a value are no part of it (RFC 9110 section 5.5); over HTTP/2 nobody has taken them off.
 fn text(value: &HeaderValue) -> String {
-    let bytes = value.as_bytes();
+    let bytes = value.as_bytes().trim_ascii();
     std::str::from_utf8(bytes).map_or_else(|_| from_latin1(bytes), str::to_owned)
 }
 

@@ -178,11 +178,12 @@ fn idempotency_key(headers: Headers<'_>) -> Result<Option<Vec<u8>>, Problem> {
     Err(Problem::new(Code::BAD_IDEMPOTENCY_KEY, detail))
 }
 
-/// The host a request was sent to: its `Host`, or `:authority` in HTTP/2.
+/// The host a request was sent to: that of its target where it has one, as in HTTP/2, whatever `Host`
+/// says beside it (RFC 9112 section 3.2.2).
 fn host(parts: &Parts) -> Option<String> {
-    let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    header.or(authority).map(str::to_owned)
+    let header = || parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    authority.or_else(header).map(str::to_owned)
 }
 
 fn forwarded(config: &UploadConfig, headers: &HeaderMap) -> Vec<(String, String)> {

@@ -108,7 +108,7 @@ macro_rules! every_shared_check {
             shares::what_was_stated_later_counts
             shares::owners_are_bound_apart_and_zero_is_no_bound
             spending::what_may_be_used_once_is_used_once
-            spending::what_was_used_up_is_forgotten_when_it_may_be
+            spending::what_may_be_forgotten_does_not_count_for_who_is_more_patient
             wishes::a_repeated_create_has_one_maker
             wishes::whoever_keeps_an_upload_is_asked_to_give_it_up
             wishes::an_answer_that_comes_late_is_had_by_asking_again

@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{
-    BoxFuture, Cancel, Listed, Log, Opened, Peers, Seen, Share, Spent, Store, StoreError, Told,
+    BoxFuture, Cancel, Listed, Log, Once, Opened, Peers, Seen, Share, Spent, Store, StoreError,
+    Told,
 };
 use crate::store::Bound;
 use crate::upload::{Entry, Header, Owner, Record, UploadKey};
@@ -121,8 +122,8 @@ impl<'a> Patient<'a> {
         patiently(|| self.peers().maker(name, gone)).await.unwrap()
     }
 
-    pub(super) async fn spend(self, print: [u8; 16], keep: Duration) -> Spent {
-        patiently(|| self.peers().spend(print, keep)).await.unwrap()
+    pub(super) async fn spend(self, once: Once) -> Spent {
+        patiently(|| self.peers().spend(once)).await.unwrap()
     }
 
     pub(super) async fn share(self, owner: &'a Owner, share: Share, bound: Option<Bound>) -> bool {

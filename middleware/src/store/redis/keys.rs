@@ -67,9 +67,9 @@ impl Keys {
         format!("{}:spent:{}", self.prefix, hex::encode(print))
     }
 
-    /// Since when that is known: a string.
-    pub(super) fn spent_since(&self) -> String {
-        format!("{}:spent-since", self.prefix)
+    /// Since when that is known, and how long it has to be: a hash.
+    pub(super) fn spending(&self) -> String {
+        format!("{}:spending", self.prefix)
     }
 
     /// What wrote all this: a string.

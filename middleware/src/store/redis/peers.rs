@@ -4,7 +4,9 @@ use super::Redis;
 use super::index::{Whole, unavailable};
 use super::record::{self, Held};
 use super::told::Stated;
-use crate::store::{self, Bound, BoxFuture, Cancel, News, Peers, Seen, Share, Spent, StoreError};
+use crate::store::{
+    self, Bound, BoxFuture, Cancel, News, Once, Peers, Seen, Share, Spent, StoreError,
+};
 use crate::upload::{Owner, Record, Timestamp, UploadKey};
 
 /// How long a server is waited for that is away and has not told of all its uploads.
@@ -159,11 +161,13 @@ impl Redis {
         Ok(Some(maker).filter(|maker| maker != self.name()))
     }
 
-    async fn use_up(&self, print: [u8; 16], keep: Duration) -> Result<Spent, StoreError> {
+    async fn use_up(&self, once: Once) -> Result<Spent, StoreError> {
         let keys = &self.shared.keys;
         let mut call = self.shared.scripts.spend.prepare_invoke();
-        call.key(keys.spent_since()).key(keys.spent(print));
-        call.arg(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX).max(1));
+        call.key(keys.spending()).key(keys.spent(once.print));
+        call.arg(self.run())
+            .arg(once.patience.as_secs())
+            .arg(once.made);
         let spent: Result<(u64, bool), _> = self.shared.link.run(&call).await;
         let (since, is_new) = spent.map_err(unavailable)?;
         Ok(Spent { is_new, since })
@@ -240,8 +244,8 @@ impl Peers for Redis {
         Box::pin(self.find_maker(name, gone))
     }
 
-    fn spend(&self, print: [u8; 16], keep: Duration) -> BoxFuture<'_, Result<Spent, StoreError>> {
-        Box::pin(self.use_up(print, keep))
+    fn spend(&self, once: Once) -> BoxFuture<'_, Result<Spent, StoreError>> {
+        Box::pin(self.use_up(once))
     }
 
     fn share(

@@ -1,15 +1,15 @@
 //! The least that servers in one process need to share what they know: what the checks of sharing
 //! are themselves checked against.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
 use crate::store::{
-    Bound, BoxFuture, Cancel, Listed, Log, Memory, News, Opened, Peer, Peers, Seen, Share, Spent,
-    Store, StoreError, Told,
+    Bound, BoxFuture, Cancel, Listed, Log, Memory, News, Once, Opened, Peer, Peers, Seen, Share,
+    Spent, Store, StoreError, Told,
 };
 use crate::upload::{Entry, Header, Owner, Record, Timestamp, UploadKey};
 
@@ -30,7 +30,9 @@ struct Notes {
     shares: HashMap<Owner, HashMap<usize, Share>>,
     wishes: VecDeque<(usize, UploadKey)>,
     answers: HashMap<UploadKey, Cancel>,
-    used: HashMap<[u8; 16], Instant>,
+    used: HashSet<[u8; 16]>,
+    patience: Option<Duration>,
+    since: u64,
 }
 
 /// One server; those started later have higher numbers.
@@ -221,12 +223,21 @@ impl Peers for Server {
 
     fn tell_later(&self, _: UploadKey) {}
 
-    fn spend(&self, print: [u8; 16], keep: Duration) -> BoxFuture<'_, Result<Spent, StoreError>> {
-        let now = Instant::now();
+    fn spend(&self, once: Once) -> BoxFuture<'_, Result<Spent, StoreError>> {
         let mut notes = self.notes();
-        let used = notes.used.insert(print, now + keep);
-        let is_new = used.is_none_or(|until| until <= now);
-        ready(Ok(Spent { is_new, since: 0 }))
+        let is_new = notes.used.insert(once.print);
+        let patience = notes.patience.get_or_insert(once.patience);
+        let now = Timestamp::from(SystemTime::now());
+        let grown = once.patience > *patience;
+        let since = if grown {
+            now.before(*patience).0 / 1_000
+        } else {
+            0
+        };
+        *patience = once.patience.max(*patience);
+        notes.since = notes.since.max(since);
+        let since = notes.since;
+        ready(Ok(Spent { is_new, since }))
     }
 
     fn ask_to_cancel(&self, key: UploadKey) -> BoxFuture<'_, Result<Option<Cancel>, StoreError>> {

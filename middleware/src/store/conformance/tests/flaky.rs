@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::store::{
-    Bound, BoxFuture, Cancel, Listed, Log, News, Opened, Peers, Seen, Share, Spent, Store,
+    Bound, BoxFuture, Cancel, Listed, Log, News, Once, Opened, Peers, Seen, Share, Spent, Store,
     StoreError, Told,
 };
 use crate::upload::{Entry, Header, Owner, Record, UploadKey};
@@ -155,8 +154,8 @@ impl<S: Store> Peers for Flaky<S> {
         self.lossy(|| self.others().maker(name, gone))
     }
 
-    fn spend(&self, print: [u8; 16], keep: Duration) -> Answer<'_, Spent> {
-        self.lossy(|| self.others().spend(print, keep))
+    fn spend(&self, once: Once) -> Answer<'_, Spent> {
+        self.lossy(|| self.others().spend(once))
     }
 
     fn share(&self, owner: &Owner, share: Share, bound: Option<Bound>) -> Answer<'_, bool> {
