@@ -180,6 +180,10 @@ where
         false => None,
     };
     let command = chunked::parse(&rules.config, route, parts).map_err(Problem::into_reply)?;
+    if let Some(id) = command.upload() {
+        let counted = shared.engine.count(id).await;
+        counted.map_err(|refusal| refuse(id, refusal))?;
+    }
     // A chunk may take as long as the engine says, and what has no body as long as a silence.
     parts.extensions.get().map(ReadLimit::lift);
     let reply = match command {

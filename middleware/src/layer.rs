@@ -13,6 +13,7 @@ use crate::blob::{Blobs, Local, StateDir};
 use crate::clock::Clock;
 use crate::config::{self, Durability, Live, UploadConfig};
 use crate::dedup::Saved;
+use crate::door::Door;
 use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) rules: Live<Rules>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) hooks: Hooks,
+    pub(crate) door: Door,
     pub(crate) saved: Saved,
     /// Keeps the directory locked.
     pub(crate) state_dir: Arc<StateDir>,
@@ -157,6 +159,7 @@ impl SteadfastLayer {
             rules: Live::new(Arc::new(rules)),
             engine,
             hooks,
+            door: Door::default(),
             saved: Saved::default(),
             state_dir: Arc::new(state_dir),
         });

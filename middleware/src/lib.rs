@@ -11,6 +11,7 @@
 
 #![cfg_attr(not(test), deny(unsafe_code))]
 
+mod address;
 mod admission;
 pub mod auth;
 mod blob;
@@ -18,6 +19,7 @@ mod body;
 mod clock;
 pub mod config;
 mod dedup;
+mod door;
 mod driver;
 mod engine;
 mod error;
@@ -44,6 +46,7 @@ pub mod upload;
 mod uploads;
 mod volume;
 
+pub use address::PeerAddr;
 pub use body::{AppResponse, BoxError, RequestBody, ResponseBody};
 pub use config::UploadConfig;
 pub use dedup::Saved;

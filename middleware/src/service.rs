@@ -26,11 +26,19 @@ impl<S> Steadfast<S> {
     }
 
     /// What of a request is ours, if anything.
-    fn recognise<B>(&self, request: &Request<B>) -> Option<(Ours, Arc<Rules>)> {
+    fn recognise<B>(&self, request: &mut Request<B>) -> Option<(Ours, Arc<Rules>)> {
         let (path, rules) = (request.uri().path(), self.shared.rules.now());
-        if let Some(route) = chunked::route(&rules.config, path) {
+        let route = chunked::route(&rules.config, path);
+        if route.is_none() && !rules.gate.names(path) {
+            return None;
+        }
+        if let Err(problem) = self.shared.enter(&rules.config, request) {
+            return Some((Ours::Refused(Box::new(problem)), rules));
+        }
+        if let Some(route) = route {
             return Some((Ours::Chunked(route), rules));
         }
+        let path = request.uri().path();
         if rules.gate.protects(path) {
             return crate::future::authorise(&rules.gate, request.headers(), path)
                 .err()
@@ -59,8 +67,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
-        match self.recognise(&request) {
+    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future> {
+        match self.recognise(&mut request) {
             None => ResponseFuture::pass(&mut self.inner, request),
             // The clone takes its readiness when there is something to hand over.
             Some(ours) => {

@@ -13,10 +13,10 @@ const RANKS: [&[&str]; 6] = [
     &["config", "event"],
     &["store", "blob", "admission", "network", "dedup"],
     &["engine"],
-    &["protocol", "auth", "handoff"],
+    &["protocol", "auth", "handoff", "address"],
     &[
         "layer", "service", "future", "body", "driver", "follower", "uploads", "feed", "metrics",
-        "serve", "hooks", "health", "lib", "saboteur",
+        "serve", "hooks", "health", "door", "lib", "saboteur",
     ],
 ];
 
@@ -68,6 +68,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
     ),
     (&["axum_core"], &["future.rs"]),
     (&["hmac"], &["auth/"]),
+    (&["governor"], &["admission/rates.rs"]),
     (&["redis"], &["store/redis/"]),
 ];
 

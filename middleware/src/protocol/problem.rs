@@ -48,6 +48,7 @@ codes! {
     DIGEST_MISMATCH = BAD_REQUEST "digest_mismatch" "The bytes are not what their digest says.";
     SIGNATURE_MISSING = UNAUTHORIZED "signature_missing" "The request carries no signature.";
     SIGNATURE_INVALID = UNAUTHORIZED "signature_invalid" "The signature is not valid.";
+    FORBIDDEN_ADDRESS = FORBIDDEN "forbidden_address" "The address may not upload.";
     NO_SESSION = NOT_FOUND "no_session" "There is no such upload.";
     METHOD = METHOD_NOT_ALLOWED "method_not_allowed" "The method is not allowed here.";
     SUPERSEDED = CONFLICT "superseded" "A newer request for this chunk took over.";
@@ -71,6 +72,7 @@ codes! {
     BUSY = SERVICE_UNAVAILABLE "busy" "The server is busy.";
     DRAINING = SERVICE_UNAVAILABLE "draining" "The server is shutting down.";
     STORE_UNAVAILABLE = SERVICE_UNAVAILABLE "store_unavailable" "The server cannot keep uploads now.";
+    RATE_LIMITED = TOO_MANY_REQUESTS "rate_limited" "There are too many requests.";
     TOO_MANY_STREAMS = TOO_MANY_REQUESTS "too_many_streams"
         "There are too many streams of this upload.";
     NO_SPACE = INSUFFICIENT_STORAGE "no_space" "There is not enough space.";
@@ -229,6 +231,10 @@ impl From<Refusal> for Problem {
                 Code::TOO_MANY_STREAMS,
                 "Close another stream of its events, or ask for the status.",
             ),
+            Refusal::RateLimited { .. } => problem(
+                Code::RATE_LIMITED,
+                "Wait as long as Retry-After says before the next request.",
+            ),
             Refusal::NoSpace => problem(Code::NO_SPACE, "Nothing of this request was kept."),
             Refusal::IdempotencyMismatch => problem(
                 Code::IDEMPOTENCY_MISMATCH,
@@ -297,7 +303,9 @@ fn seconds_until_retry(refusal: &Refusal) -> Option<u64> {
     match refusal {
         Refusal::Finishing | Refusal::Superseded => Some(1),
         Refusal::Busy | Refusal::NoAnswer(_) => Some(2),
-        Refusal::Paused { settle } => Some(settle.as_secs_f64().ceil().max(1.0) as u64),
+        Refusal::Paused { settle: wait } | Refusal::RateLimited { wait } => {
+            Some(wait.as_secs_f64().ceil().max(1.0) as u64)
+        }
         Refusal::Unreachable | Refusal::Crowded => Some(jittered()),
         Refusal::Draining | Refusal::TooManyStreams { .. } => Some(5),
         Refusal::Unavailable => Some(30),
