@@ -231,10 +231,6 @@ impl From<Refusal> for Problem {
                 Code::TOO_MANY_STREAMS,
                 "Close another stream of its events, or ask for the status.",
             ),
-            Refusal::RateLimited { .. } => problem(
-                Code::RATE_LIMITED,
-                "Wait as long as Retry-After says before the next request.",
-            ),
             Refusal::NoSpace => problem(Code::NO_SPACE, "Nothing of this request was kept."),
             Refusal::IdempotencyMismatch => problem(
                 Code::IDEMPOTENCY_MISMATCH,
@@ -272,6 +268,10 @@ fn of_server(refusal: &Refusal) -> Problem {
         Refusal::Crowded => problem(
             Code::BUSY,
             "The disk of the server does not keep up; send this again in a moment.",
+        ),
+        Refusal::RateLimited { .. } => problem(
+            Code::RATE_LIMITED,
+            "Wait as long as Retry-After says before the next request.",
         ),
         Refusal::Unavailable => problem(
             Code::STORE_UNAVAILABLE,
