@@ -395,6 +395,7 @@ async fn upkeep(shared: &Shared, deliver: Option<Arc<dyn Deliver>>) {
         tokio::time::sleep(every.min(CLOSE_IDLE_EVERY)).await;
         engine.close_idle().await;
         engine.adjust_workers();
+        engine.rates().forget_rested();
         let count = engine.sessions();
         if std::mem::replace(&mut told, count) != count {
             tracing::info!("Active upload sessions: {count}");

@@ -34,6 +34,8 @@ pub(crate) enum Ours {
     Chunked(Route),
     /// A request to a path of the app that must be signed.
     Protected,
+    /// One of either that is not let in.
+    Refused(Box<Problem>),
 }
 
 /// An answer of ours.
@@ -67,6 +69,26 @@ impl<F> ResponseFuture<F> {
         Self {
             kind: Kind::App {
                 future: inner.call(request.map(RequestBody::client)),
+            },
+        }
+    }
+
+    pub(crate) fn refused<B>(
+        shared: Arc<Shared>,
+        rules: Arc<Rules>,
+        problem: Problem,
+        request: Request<B>,
+    ) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let future = async move {
+            let (parts, body) = request.into_parts();
+            turn_away(&shared, &rules, &parts, body, problem).await
+        };
+        Self {
+            kind: Kind::Ours {
+                future: Box::pin(future),
             },
         }
     }
@@ -170,11 +192,25 @@ where
         Err(problem) => {
             // What makes others wait for the app is not held while a body is dropped.
             drop(inner);
-            let body = pin!(body);
-            let mut source = BodySource::new(body, parts.extensions.get().cloned());
-            Err(refused(&shared, &rules, &parts, &mut source, problem.into_reply()).await)
+            Err(turn_away(&shared, &rules, &parts, body, problem).await)
         }
     }
+}
+
+/// Answers a request of which nothing was used.
+async fn turn_away<B>(
+    shared: &Shared,
+    rules: &Rules,
+    parts: &Parts,
+    body: B,
+    problem: Problem,
+) -> Answer
+where
+    B: Body<Data = Bytes> + Send,
+{
+    let body = pin!(body);
+    let mut source = BodySource::new(body, parts.extensions.get().cloned());
+    refused(shared, rules, parts, &mut source, problem.into_reply()).await
 }
 
 /// What the body of a request of the app's has to be, where its signature says so.
@@ -264,6 +300,8 @@ where
     let command = chunked::parse(&rules.config, route, parts).map_err(Problem::into_reply)?;
     if let Some(id) = command.upload() {
         bind(shared, parts, id, signer).await?;
+        let counted = shared.engine.count(id).await;
+        counted.map_err(|refusal| refuse(id, refusal))?;
     }
     // A chunk may take as long as the engine says, and what has no body as long as a silence.
     parts.extensions.get().map(ReadLimit::lift);

@@ -13,6 +13,7 @@ use crate::blob::{Blobs, Local, StateDir};
 use crate::clock::Clock;
 use crate::config::{self, Durability, Live, Scheme, UploadConfig};
 use crate::dedup::Saved;
+use crate::door::Door;
 use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Which signatures were used, where no other server has a say in it.
     pub(crate) replay: Replay,
+    pub(crate) door: Door,
     pub(crate) saved: Saved,
     /// Keeps the directory locked.
     pub(crate) state_dir: Arc<StateDir>,
@@ -165,6 +167,7 @@ impl SteadfastLayer {
             hooks,
             clock,
             replay,
+            door: Door::default(),
             saved: Saved::default(),
             state_dir: Arc::new(state_dir),
         });

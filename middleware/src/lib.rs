@@ -11,6 +11,7 @@
 
 #![cfg_attr(not(test), deny(unsafe_code))]
 
+mod address;
 mod admission;
 pub mod auth;
 mod authorise;
@@ -20,6 +21,7 @@ mod checked;
 mod clock;
 pub mod config;
 mod dedup;
+mod door;
 mod driver;
 mod engine;
 mod error;
@@ -46,6 +48,7 @@ pub mod upload;
 mod uploads;
 mod volume;
 
+pub use address::PeerAddr;
 pub use body::{AppResponse, BoxError, RequestBody, ResponseBody};
 pub use config::UploadConfig;
 pub use dedup::Saved;

@@ -26,14 +26,21 @@ impl<S> Steadfast<S> {
     }
 
     /// What of a request is ours, if anything.
-    fn recognise<B>(&self, request: &Request<B>) -> Option<(Ours, Arc<Rules>)> {
+    fn recognise<B>(&self, request: &mut Request<B>) -> Option<(Ours, Arc<Rules>)> {
         let (path, rules) = (request.uri().path(), self.shared.rules.now());
-        if let Some(route) = chunked::route(&rules.config, path) {
+        let route = chunked::route(&rules.config, path);
+        if route.is_none() && !rules.gate.names(path) {
+            return None;
+        }
+        if let Err(problem) = self.shared.enter(&rules.config, request) {
+            return Some((Ours::Refused(Box::new(problem)), rules));
+        }
+        if let Some(route) = route {
             return Some((Ours::Chunked(route), rules));
         }
         rules
             .gate
-            .protects(path)
+            .protects(request.uri().path())
             .then_some((Ours::Protected, rules))
     }
 }
@@ -56,9 +63,12 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
-        match self.recognise(&request) {
+    fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future> {
+        match self.recognise(&mut request) {
             None => ResponseFuture::pass(&mut self.inner, request),
+            Some((Ours::Refused(problem), rules)) => {
+                ResponseFuture::refused(Arc::clone(&self.shared), rules, *problem, request)
+            }
             Some((Ours::Protected, rules)) => {
                 // The app that was ready is the one that is called.
                 let clone = self.inner.clone();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod addresses;
 mod behind_nginx;
 mod bulk;
 mod cancel;
@@ -46,6 +47,7 @@ mod plain_hyper;
 mod privacy;
 mod proxy_harness;
 mod races;
+mod rates;
 mod readme;
 mod redis_conformance;
 mod redis_harness;

@@ -13,7 +13,7 @@ const RANKS: [&[&str]; 6] = [
     &["config", "event"],
     &["store", "blob", "admission", "network", "dedup"],
     &["engine"],
-    &["protocol", "auth", "handoff"],
+    &["protocol", "auth", "handoff", "address"],
     &[
         "layer",
         "service",
@@ -29,6 +29,7 @@ const RANKS: [&[&str]; 6] = [
         "serve",
         "hooks",
         "health",
+        "door",
         "lib",
         "saboteur",
     ],
@@ -82,6 +83,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
     ),
     (&["axum_core"], &["future.rs"]),
     (&["hmac"], &["auth/"]),
+    (&["governor"], &["admission/rates.rs"]),
     (&["redis"], &["store/redis/"]),
 ];
 

@@ -58,12 +58,16 @@ impl Gate {
     /// without a trailing slash.
     #[must_use]
     pub fn protects(&self, path: &str) -> bool {
+        self.enabled && self.names(path)
+    }
+
+    /// Whether a path of the app is protected, by signatures or by addresses alone.
+    #[must_use]
+    pub fn names(&self, path: &str) -> bool {
         let bare = path.strip_suffix('/').unwrap_or(path);
-        self.enabled
-            && self
-                .protect
-                .iter()
-                .any(|entry| entry == path || entry == bare)
+        self.protect
+            .iter()
+            .any(|entry| entry == path || entry == bare)
     }
 
     /// When signatures that pass at `now` were made.

@@ -11,7 +11,7 @@ use crate::config::{Secret, SecretError, Security};
 use crate::upload::{Owner, Timestamp};
 
 /// Id of a key that was configured without one.
-const DEFAULT_ID: &str = "default";
+const DEFAULT_ID: &str = Security::LONE_KEY;
 
 /// A secret with a name.
 #[derive(Clone, Debug)]

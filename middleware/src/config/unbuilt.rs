@@ -15,18 +15,12 @@ const REFUSED: &[(&str, &str)] = &[
         "server.tls_client_ca",
         "clients would not be asked for a certificate",
     ),
-    ("security.allow", "nobody would be kept out"),
-    ("security.deny", "nobody would be kept out"),
     ("storage.backend", "the bytes would stay on this machine"),
-    ("limits.requests_per_second", "nobody would be limited"),
-    ("limits.burst", "nobody would be limited"),
-    ("limits.bandwidth", "nobody would be limited"),
 ];
 
 /// Accepted, with a notice when set to anything but the default. A switch turned off is what
 /// happens anyway, and needs none.
 const IDLE: &[&str] = &[
-    "server.trusted_proxies",
     "dialects.staged",
     "dialects.tus",
     "dialects.rufh",

@@ -41,7 +41,7 @@ impl Engine {
                     span,
                     digests: &append.digests,
                 };
-                let mut source = self.paced(source, span);
+                let mut source = self.paced(&active, append, source, span);
                 receive::compare(&mut source, wanted, crc).await?;
                 if !active.is_usable() {
                     return Err(active.refusal());
@@ -55,7 +55,7 @@ impl Engine {
                     digests: &append.digests,
                 };
                 let blob = active.blob(self.blobs.as_ref()).await?;
-                let mut source = self.paced(source, span);
+                let mut source = self.paced(&active, append, source, span);
                 let crc = self
                     .receive(active.key, &mut source, blob.as_ref(), &claim, wanted)
                     .await;
@@ -108,8 +108,15 @@ impl Engine {
         }
     }
 
-    /// The body of a request for `span`, read in time and not in pauses.
-    fn paced<'a>(&'a self, source: &'a mut dyn Source, span: Span) -> Paced<'a> {
+    /// The body of a request for `span`, read in time, not in pauses, and not faster than its client
+    /// may send.
+    fn paced<'a>(
+        &'a self,
+        active: &Active,
+        append: &Append,
+        source: &'a mut dyn Source,
+        span: Span,
+    ) -> Paced<'a> {
         let config = self.config.now();
         let patience = Patience {
             stall: config.uploads.stall_timeout,
@@ -120,7 +127,7 @@ impl Engine {
         Paced::new(
             source,
             span.len,
-            (&self.gate, patience),
+            (&self.gate, patience, self.lane(active, append.origin)),
             self.events().counts(),
         )
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::View;
+use crate::admission::Origin;
 use crate::config::UploadConfig;
 use crate::store::Peer;
 use crate::upload::{Declaration, Digest, Owner, SessionId, Target};
@@ -44,6 +45,8 @@ pub struct Append {
     pub target: Target,
     /// Digests of these bytes (RFC 9530 `Content-Digest`).
     pub digests: Vec<Digest>,
+    /// Where they come from.
+    pub origin: Origin,
 }
 
 /// The bytes are safe.
@@ -122,6 +125,8 @@ pub enum Refusal {
     TooManyStreams { of_upload: bool },
     /// Too many chunks wait to be made durable.
     Crowded,
+    /// This client has sent as many requests as it may, and is to send none for so long.
+    RateLimited { wait: Duration },
     /// The server is shutting down.
     Draining,
     /// The disk failed, and nothing can be promised any more.

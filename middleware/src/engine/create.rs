@@ -25,6 +25,7 @@ impl Engine {
         if self.draining.is_cancelled() {
             return Err(Refusal::Draining);
         }
+        self.count_for(&create.owner)?;
         self.check_reachable()?;
         let bytes_max = bytes_max(&create.config);
         if create.declaration.total > bytes_max {

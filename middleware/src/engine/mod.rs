@@ -24,6 +24,7 @@ mod deliver;
 mod finish;
 mod known;
 mod latch;
+mod limited;
 mod listing;
 mod paced;
 mod prove;
@@ -57,7 +58,7 @@ pub use readiness::{Condition, Disk};
 pub use redeliver::Redelivery;
 pub use view::{Gaps, View};
 
-use crate::admission::{Budget, Figures, Limits, Queue};
+use crate::admission::{Bandwidth, Budget, Figures, Limits, Queue, Rate, Rates};
 use crate::blob::Blobs;
 use crate::clock::Clock;
 use crate::config::{Live, UploadConfig};
@@ -77,6 +78,9 @@ pub struct Engine {
     budget: Budget,
     /// Chunks that wait to be made durable.
     queue: Queue,
+    /// What one client may send.
+    rates: Rates,
+    bandwidth: Bandwidth,
     table: table::Table,
     /// Work that goes on when its request has ended.
     tasks: TaskTracker,
@@ -129,6 +133,8 @@ impl Engine {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             schedule: schedule::Schedule::default(),
+            rates: Rates::new(Rate::of(&config.limits)),
+            bandwidth: Bandwidth::new(config.limits.bandwidth),
             deliveries: Arc::new(Semaphore::new(config.delivery.max_concurrent)),
             config: Live::new(config),
             store,
@@ -177,6 +183,8 @@ impl Engine {
     pub fn configure(&self, config: Arc<UploadConfig>) {
         self.bound_deliveries(config.delivery.max_concurrent);
         self.queue.limit(Limits::of(&config));
+        self.rates.limit(Rate::of(&config.limits));
+        self.bandwidth.limit(config.limits.bandwidth);
         self.config.replace(config);
         // What is kept may have to go sooner, and what is held may be handed over.
         self.known.look_at_all();

@@ -7,6 +7,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::command::{Source, SourceError};
+use crate::admission::Lane;
 use crate::event::Counts;
 use crate::network::Gate;
 
@@ -24,10 +25,11 @@ pub(super) struct Patience {
     pub(super) pause: Duration,
 }
 
-/// The body of a request, read while the gate is open and not for longer than patience lasts.
+/// The body of a request, read while the gate is open, as fast as its client may send, and not for
+/// longer than patience lasts.
 ///
 /// What counts is the time for which the server waited for the client: not the time it took to
-/// write, and no pause.
+/// write, no pause, and not the time until its turn.
 pub(super) struct Paced<'a> {
     source: &'a mut dyn Source,
     /// Bytes that are to come, in all.
@@ -36,6 +38,8 @@ pub(super) struct Paced<'a> {
     patience: Patience,
     /// Waits for the gate, while it is shut.
     pause: Option<Pause>,
+    /// Where the client's bandwidth is limited.
+    lane: Option<Lane>,
     waited: Waited,
     timer: Option<Pin<Box<Sleep>>>,
     /// All the bytes that have come.
@@ -62,7 +66,7 @@ impl<'a> Paced<'a> {
     pub(super) fn new(
         source: &'a mut dyn Source,
         len: u64,
-        (gate, patience): (&'a Gate, Patience),
+        (gate, patience, lane): (&'a Gate, Patience, Option<Lane>),
         counts: &'a Counts,
     ) -> Self {
         Self {
@@ -71,6 +75,7 @@ impl<'a> Paced<'a> {
             gate,
             patience,
             pause: None,
+            lane,
             waited: Waited::default(),
             timer: None,
             received: 0,
@@ -95,6 +100,15 @@ impl<'a> Paced<'a> {
         self.source.poll_left(cx).map(Ok)
     }
 
+    /// Waits until more may be read of what the client sends, unless it has left.
+    fn poll_lane(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let opened = self.lane.as_mut().map(|lane| lane.poll_open(cx));
+        match opened {
+            Some(Poll::Pending) => self.source.poll_left(cx),
+            _ => Poll::Ready(()),
+        }
+    }
+
     /// Nothing has come: for how much longer is that borne?
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -117,10 +131,11 @@ impl<'a> Paced<'a> {
 impl Source for Paced<'_> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceError>>> {
         // Where all has come, nothing is left to wait for.
-        if self.received < self.len
-            && let Err(error) = ready!(self.poll_pause(cx))
-        {
-            return Poll::Ready(Some(Err(error)));
+        if self.received < self.len {
+            if let Err(error) = ready!(self.poll_pause(cx)) {
+                return Poll::Ready(Some(Err(error)));
+            }
+            ready!(self.poll_lane(cx));
         }
         match self.source.poll_next(cx) {
             Poll::Ready(next) => {
@@ -128,6 +143,9 @@ impl Source for Paced<'_> {
                 let len = bytes.map_or(0, |bytes| bytes.len() as u64);
                 self.received += len;
                 self.waited.end(len, self.gate);
+                if let Some(lane) = &mut self.lane {
+                    lane.take(len);
+                }
                 Poll::Ready(next)
             }
             Poll::Pending => {

@@ -51,6 +51,7 @@ codes! {
     SIGNATURE_INCOMPLETE = UNAUTHORIZED "signature_incomplete" "The signature covers too little.";
     SIGNATURE_EXPIRED = UNAUTHORIZED "signature_expired" "The time of the signature is not now.";
     SIGNATURE_REPLAYED = UNAUTHORIZED "signature_replayed" "The signature was used before.";
+    FORBIDDEN_ADDRESS = FORBIDDEN "forbidden_address" "The address may not upload.";
     NO_SESSION = NOT_FOUND "no_session" "There is no such upload.";
     METHOD = METHOD_NOT_ALLOWED "method_not_allowed" "The method is not allowed here.";
     SUPERSEDED = CONFLICT "superseded" "A newer request for this chunk took over.";
@@ -74,6 +75,7 @@ codes! {
     BUSY = SERVICE_UNAVAILABLE "busy" "The server is busy.";
     DRAINING = SERVICE_UNAVAILABLE "draining" "The server is shutting down.";
     STORE_UNAVAILABLE = SERVICE_UNAVAILABLE "store_unavailable" "The server cannot keep uploads now.";
+    RATE_LIMITED = TOO_MANY_REQUESTS "rate_limited" "There are too many requests.";
     TOO_MANY_STREAMS = TOO_MANY_REQUESTS "too_many_streams"
         "There are too many streams of this upload.";
     NO_SPACE = INSUFFICIENT_STORAGE "no_space" "There is not enough space.";
@@ -286,6 +288,10 @@ fn of_server(refusal: &Refusal) -> Problem {
             Code::BUSY,
             "The disk of the server does not keep up; send this again in a moment.",
         ),
+        Refusal::RateLimited { .. } => problem(
+            Code::RATE_LIMITED,
+            "Wait as long as Retry-After says before the next request.",
+        ),
         Refusal::Unavailable => problem(
             Code::STORE_UNAVAILABLE,
             "The server's disk failed; nothing that was acknowledged is given up.",
@@ -316,7 +322,9 @@ fn seconds_until_retry(refusal: &Refusal) -> Option<u64> {
     match refusal {
         Refusal::Finishing | Refusal::Superseded => Some(1),
         Refusal::Busy | Refusal::NoAnswer(_) => Some(2),
-        Refusal::Paused { settle } => Some(settle.as_secs_f64().ceil().max(1.0) as u64),
+        Refusal::Paused { settle: wait } | Refusal::RateLimited { wait } => {
+            Some(wait.as_secs_f64().ceil().max(1.0) as u64)
+        }
         Refusal::Unreachable | Refusal::Crowded => Some(jittered()),
         Refusal::Draining | Refusal::TooManyStreams { .. } => Some(5),
         Refusal::Unavailable => Some(30),

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Watcher};
-use super::peer::PeerAddr;
+use crate::address::PeerAddr;
 use crate::protocol::{Presence, ReadLimit};
 
 /// The response takes as long as it takes: put this among the extensions of one that streams for

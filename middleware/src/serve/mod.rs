@@ -84,7 +84,6 @@ mod incoming;
 mod io;
 mod linger;
 mod outgoing;
-mod peer;
 mod phase;
 mod run;
 mod scrape;
@@ -95,9 +94,9 @@ mod sniff;
 mod tests;
 mod watch;
 
+pub use crate::address::PeerAddr;
 pub use app::NoWriteTimeout;
 pub use incoming::Incoming;
-pub use peer::PeerAddr;
 pub use run::serve;
 pub(crate) use scrape::MetricsPort;
 pub use server::{Drained, Limits, Server};

@@ -1,6 +1,8 @@
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
 use super::{Request, Response};
 
@@ -35,12 +37,34 @@ impl Connection {
         Self::try_open_within(addr, READ_LIMIT)
     }
 
+    /// Connects from an address of this machine.
+    ///
+    /// # Panics
+    /// When nobody listens, or it is not one of this machine's.
+    #[must_use]
+    pub fn open_from(from: IpAddr, addr: SocketAddr) -> Self {
+        let connect = || {
+            let family = match from {
+                IpAddr::V4(_) => AddressFamily::INET,
+                IpAddr::V6(_) => AddressFamily::INET6,
+            };
+            let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+            net::bind(&socket, &SocketAddr::new(from, 0))?;
+            net::connect(&socket, &addr)?;
+            Self::over(TcpStream::from(socket))
+        };
+        connect().unwrap_or_else(|error| panic!("connecting from {from} to {addr}: {error}"))
+    }
+
     /// Connects, if that takes no longer than this.
     ///
     /// # Errors
     /// What the socket says.
     pub fn try_open_within(addr: SocketAddr, within: Duration) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, within)?;
+        Self::over(TcpStream::connect_timeout(&addr, within)?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(READ_LIMIT))?;
         stream.set_write_timeout(Some(READ_LIMIT))?;

@@ -35,6 +35,9 @@ pub struct Security {
 }
 
 impl Security {
+    /// The id of a secret that is set without one.
+    pub(crate) const LONE_KEY: &str = "default";
+
     /// Whether secrets come from the same places, and are the same as far as they are here.
     pub(crate) fn has_same_secrets(&self, other: &Self) -> bool {
         let of = |this: &Self| {

@@ -16,6 +16,7 @@ mod faults;
 mod finish;
 mod handler;
 mod leftovers;
+mod limited;
 mod lost;
 mod others;
 mod outcome;

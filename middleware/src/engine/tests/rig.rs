@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::faults::{Faults, FaultyBlobs, FaultyStore};
 use super::handler::Handler;
 use super::source::{self, Client, Feed};
+use crate::admission::Origin;
 use crate::blob::Local;
 use crate::clock::Clock;
 use crate::config::UploadConfig;
@@ -266,6 +267,7 @@ impl Rig {
             id: id.clone(),
             target,
             digests: digests.to_vec(),
+            origin: Origin::default(),
         };
         self.engine.append(&append, &mut feed, self.deliver()).await
     }
@@ -281,6 +283,7 @@ impl Rig {
             id: id.clone(),
             target,
             digests: Vec::new(),
+            origin: Origin::default(),
         };
         let (engine, deliver) = (Arc::clone(&self.engine), self.deliver());
         let request = tokio::spawn(async move { engine.append(&append, &mut feed, deliver).await });

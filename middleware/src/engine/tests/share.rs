@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::handler::Handler;
 use super::others::{Heard, Others};
 use super::source;
+use crate::admission::Origin;
 use crate::engine::{Append, Refusal};
 use crate::store::{Cancel, News, Peer, Seen, Told};
 use crate::upload::tests::sample::{header, id, key};
@@ -97,6 +98,7 @@ async fn nothing_expires_while_its_server_is_away() {
             length: None,
         },
         digests: Vec::new(),
+        origin: Origin::default(),
     };
     let mut feed = source::whole(&[0; 10]);
     let refused = engine

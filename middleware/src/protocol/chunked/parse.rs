@@ -26,17 +26,8 @@ pub enum Command {
     Cancel(SessionId),
 }
 
-/// A create request.
-#[derive(Debug)]
-pub struct NewUpload {
-    /// What the upload is to become.
-    pub declaration: Declaration,
-    /// What makes a repeated request the same request.
-    pub idempotency_key: Option<Vec<u8>>,
-}
-
 impl Command {
-    /// The upload that it is about, unless it makes it.
+    /// The upload that is there already.
     #[must_use]
     pub fn upload(&self) -> Option<&SessionId> {
         match self {
@@ -45,6 +36,15 @@ impl Command {
             Self::Status(id) | Self::Events(id) | Self::Cancel(id) => Some(id),
         }
     }
+}
+
+/// A create request.
+#[derive(Debug)]
+pub struct NewUpload {
+    /// What the upload is to become.
+    pub declaration: Declaration,
+    /// What makes a repeated request the same request.
+    pub idempotency_key: Option<Vec<u8>>,
 }
 
 /// Whether a request asks for a new upload: the one request of this dialect that is always signed.
@@ -68,7 +68,7 @@ pub fn parse(config: &UploadConfig, route: Route, parts: &Parts) -> Result<Comma
             headers.required(SESSION)?.as_bytes(),
         )?)),
         Route::Uploads => match headers.one(SESSION)? {
-            Some(id) => chunk(headers, id.as_bytes()).map(Command::Append),
+            Some(id) => chunk(parts, id.as_bytes()).map(Command::Append),
             None => create(config, parts).map(Command::Create),
         },
     }
@@ -99,7 +99,8 @@ fn create(config: &UploadConfig, parts: &Parts) -> Result<NewUpload, Problem> {
     })
 }
 
-fn chunk(headers: Headers<'_>, id: &[u8]) -> Result<Append, Problem> {
+fn chunk(parts: &Parts, id: &[u8]) -> Result<Append, Problem> {
+    let headers = Headers(&parts.headers);
     let id = session_id(id)?;
     let number = headers.required_number("x-chunk-number")?;
     let length = headers.number(CONTENT_LENGTH.as_str())?;
@@ -108,6 +109,7 @@ fn chunk(headers: Headers<'_>, id: &[u8]) -> Result<Append, Problem> {
         id,
         target: Target::Chunk { number, length },
         digests,
+        origin: parts.extensions.get().copied().unwrap_or_default(),
     })
 }
 

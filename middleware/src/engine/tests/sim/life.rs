@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::super::source;
 use super::world::{Upload, World};
+use crate::admission::Origin;
 use crate::engine::{Append, Create, Created, Deliver, Engine, Refusal, View};
 use crate::upload::tests::sample;
 use crate::upload::{Owner, State, Target};
@@ -276,6 +277,7 @@ fn append(upload: &Upload, chunk: u64) -> Append {
             length: None,
         },
         digests: Vec::new(),
+        origin: Origin::default(),
     }
 }
 
