@@ -41,11 +41,7 @@ fn main() -> ExitCode {
         }
     };
     if args.check_config {
-        for notice in &loaded.notices {
-            complain(notice);
-        }
-        say(loaded.config.effective().trim_end());
-        return ExitCode::SUCCESS;
+        return check(&loaded);
     }
     let logging = &loaded.config.logging;
     let format = logging.format;
@@ -67,6 +63,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what would be used, and what is wrong with it.
+fn check(loaded: &Loaded) -> ExitCode {
+    for notice in &loaded.notices {
+        complain(notice);
+    }
+    match steadfast::serve::check(&loaded.config) {
+        Ok(doubts) => doubts.iter().for_each(complain),
+        Err(error) => {
+            complain(with_causes(&error));
+            return ExitCode::from(WRONG_SETTINGS);
+        }
+    }
+    say(loaded.config.effective().trim_end());
+    ExitCode::SUCCESS
 }
 
 /// Reads the settings, which may be all defaults.

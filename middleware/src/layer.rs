@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::serve::MetricsPort;
 use crate::service::Steadfast;
 use crate::store::{Disk, Memory, Store};
+use crate::tls::Identity;
 use crate::upload::{Declaration, Owner, Timestamp};
 use crate::uploads::Uploads;
 use crate::volume::{self, Filesystem, Pace, System, Volume};
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) hooks: Hooks,
     pub(crate) saved: Saved,
+    /// What new connections are shown where there is TLS.
+    pub(crate) identity: Arc<Live<Option<Identity>>>,
     /// Keeps the directory locked.
     pub(crate) state_dir: Arc<StateDir>,
 }
@@ -103,7 +106,15 @@ impl Shared {
             true => before.gate.ring().clone(),
             false => open_ring(&config, &self.state_dir)?,
         };
+        let files = config.server.tls_files();
+        let identity = match files == before.config.server.tls_files() {
+            true => None,
+            false => Some(open_identity(&config)?),
+        };
         let rules = Rules::new(Arc::clone(&config), ring)?;
+        if let Some(identity) = identity {
+            self.identity.replace(Arc::new(identity));
+        }
         self.engine.configure(config);
         self.rules.replace(Arc::new(rules));
         Ok(())
@@ -130,9 +141,10 @@ impl SteadfastLayer {
     /// The same from a configuration that was read already.
     ///
     /// # Errors
-    /// Why the state directory, the secret or the address of `metrics.listen` cannot be used, or that
-    /// Redis is not fit for sessions.
+    /// Why the files of TLS, the state directory, the secret or the address of `metrics.listen` cannot
+    /// be used, or that Redis is not fit for sessions.
     pub async fn from_config(mut config: UploadConfig) -> Result<(Self, Driver), Error> {
+        let identity = open_identity(&config)?;
         let state_dir = open_state_dir(&config).await?;
         warn_of_mount(&config);
         let asked = config.clone();
@@ -158,6 +170,7 @@ impl SteadfastLayer {
             engine,
             hooks,
             saved: Saved::default(),
+            identity: Arc::new(Live::new(Arc::new(identity))),
             state_dir: Arc::new(state_dir),
         });
         Ok((
@@ -248,6 +261,14 @@ async fn metrics_port(config: &UploadConfig) -> Result<Option<MetricsPort>, Erro
             "metrics.listen needs the feature \"serve\" of this library",
         )),
     }
+}
+
+fn open_identity(config: &UploadConfig) -> Result<Option<Identity>, Error> {
+    let identity = Identity::open(&config.server.tls_files())?;
+    for doubt in identity.iter().flat_map(Identity::doubts) {
+        tracing::warn!("{doubt}");
+    }
+    Ok(identity)
 }
 
 fn open_ring(config: &UploadConfig, state_dir: &StateDir) -> Result<KeyRing, Error> {

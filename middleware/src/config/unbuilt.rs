@@ -9,12 +9,6 @@ use super::{Scheme, UploadConfig};
 
 /// Refused when set to anything but the default, with what would be missing.
 const REFUSED: &[(&str, &str)] = &[
-    ("server.tls_cert", "connections would not be encrypted"),
-    ("server.tls_key", "connections would not be encrypted"),
-    (
-        "server.tls_client_ca",
-        "clients would not be asked for a certificate",
-    ),
     ("security.sign_chunks", "chunks would be taken unsigned"),
     ("security.allow", "nobody would be kept out"),
     ("security.deny", "nobody would be kept out"),

@@ -93,12 +93,16 @@ mod signal;
 mod sniff;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod watch;
 
 pub use app::NoWriteTimeout;
+#[cfg(not(feature = "tls"))]
+pub(crate) use connection::Terms;
 pub use incoming::Incoming;
-pub use peer::PeerAddr;
-pub use run::serve;
+pub use peer::{PeerAddr, Tls};
+pub use run::{check, serve};
 pub(crate) use scrape::MetricsPort;
 pub use server::{Drained, Limits, Server};
 pub use signal::stop_signal;
