@@ -40,6 +40,27 @@ impl Certificates {
         self.sign(name, SERVER);
     }
 
+    /// Makes the certificate of a pair anew, as one that ended with the year 2000.
+    ///
+    /// # Panics
+    /// When openssl fails.
+    pub fn expire(&self, name: &str) {
+        let write = |file: &str, text: &str| {
+            std::fs::write(self.dir.join(file), text).expect("a file of the authority");
+        };
+        write(
+            "ca.conf",
+            "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\nrand_serial = yes\n\
+             policy = any\ndefault_md = sha256\n[any]\ncommonName = supplied\n",
+        );
+        write("index.txt", "");
+        let dates = "-startdate 990101000000Z -enddate 010101000000Z";
+        self.openssl(&format!(
+            "ca -batch -notext -config ca.conf -cert ca.pem -keyfile ca.key -outdir . \
+             -extfile {name}.ext -in {name}.csr {dates} -out {name}.pem"
+        ));
+    }
+
     fn sign(&self, name: &str, extension: &str) {
         let path = self.dir.join(format!("{name}.ext"));
         let text = format!("basicConstraints=CA:FALSE\n{extension}\n");

@@ -1,12 +1,13 @@
 use std::io;
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::identity::Identity;
-use super::session::Session;
+use super::session::{Session, raw};
 use crate::serve::connection::{LATE_LINGER, Terms};
 use crate::serve::linger;
 
@@ -37,7 +38,7 @@ async fn shake(acceptor: TlsAcceptor, mut stream: TcpStream) -> io::Result<Sessi
         let text = "the client speaks plain HTTP";
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
-    match acceptor.accept(stream).into_fallible().await {
+    match acceptor.accept(raw(stream)).into_fallible().await {
         Ok(stream) => Ok(Session::new(stream)),
         Err((error, mut stream)) => {
             // It was told why, and may be sending already.
@@ -54,7 +55,7 @@ async fn speaks_http(stream: &TcpStream) -> io::Result<bool> {
     Ok(len > 0 && first[0].is_ascii_alphabetic())
 }
 
-async fn part(stream: &mut TcpStream, answer: &[u8]) {
+async fn part<T: AsyncRead + AsyncWrite + Unpin>(stream: &mut T, answer: &[u8]) {
     // It may be gone.
     let _ = timeout(LATE_LINGER, linger::part(stream, answer)).await;
 }

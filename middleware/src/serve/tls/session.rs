@@ -4,19 +4,31 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::serve::Tls;
 use crate::serve::io::Socket;
 
+/// Most bytes read from a socket at once. By itself rustls asks for 4 KiB at a time, which costs an
+/// upload a tenth of its processor time more.
+const READ_SIZE: usize = 32 << 10;
+
+/// What lies below TLS.
+pub(super) type Raw = BufReader<TcpStream>;
+
+/// `stream`, read in large pieces.
+pub(super) fn raw(stream: TcpStream) -> Raw {
+    BufReader::with_capacity(READ_SIZE, stream)
+}
+
 /// A connection after its handshake.
 #[derive(Debug)]
-pub(crate) struct Session(Box<TlsStream<TcpStream>>);
+pub(crate) struct Session(Box<TlsStream<Raw>>);
 
 impl Session {
-    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
+    pub(super) fn new(stream: TlsStream<Raw>) -> Self {
         Self(Box::new(stream))
     }
 }
@@ -24,7 +36,7 @@ impl Session {
 impl Socket for Session {
     // Whoever leaves closes the connection below as well.
     fn is_left(&self) -> bool {
-        self.0.get_ref().0.is_left()
+        self.0.get_ref().0.get_ref().is_left()
     }
 
     fn is_http2(&self) -> Option<bool> {
