@@ -16,7 +16,7 @@ const RANKS: [&[&str]; 6] = [
     &["protocol", "auth", "handoff"],
     &[
         "layer", "service", "future", "body", "driver", "follower", "uploads", "feed", "metrics",
-        "serve", "hooks", "health", "lib", "saboteur",
+        "serve", "tls", "no_tls", "hooks", "health", "lib", "saboteur",
     ],
 ];
 
@@ -69,6 +69,8 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["axum_core"], &["future.rs"]),
     (&["hmac"], &["auth/"]),
     (&["redis"], &["store/redis/"]),
+    (&["rustls"], &["serve/tls/", "store/redis/link.rs"]),
+    (&["tokio_rustls"], &["serve/tls/"]),
 ];
 
 /// Crates of the HTTP edge.

@@ -46,8 +46,8 @@ fn protocols_and_versions_are_settled() {
         ("", "No ALPN negotiated"),
         ("-tls1_3", "New, TLSv1.3,"),
         ("-tls1_2", "New, TLSv1.2,"),
-        ("-tls1_1 -cipher ALL@SECLEVEL=0", "protocol version"),
-        ("-tls1 -cipher ALL@SECLEVEL=0", "protocol version"),
+        ("-tls1_1 -cipher ALL@SECLEVEL=0", "alert handshake failure"),
+        ("-tls1 -cipher ALL@SECLEVEL=0", "alert handshake failure"),
     ] {
         let told = site.shake(offered);
         assert!(told.contains(said), "{offered}: {told}");
@@ -98,9 +98,9 @@ fn only_clients_with_a_certificate_are_let_in() {
     assert!(let_in.status.success(), "{let_in:?}");
     for (refused, why) in [
         (site.curl("", &[&url]), "certificate required"),
-        (with(&other, "client"), "unknown ca"),
+        (with(&other, "client"), "alert"),
         // It was signed for a server.
-        (with(&site.certificates, "server"), "certificate"),
+        (with(&site.certificates, "server"), "alert"),
     ] {
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(!refused.status.success() && said.contains(why), "{said}");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a server's certificate says.
-const SERVER: &str = "subjectAltName=IP:127.0.0.1,DNS:localhost";
+const SERVER: &str = "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth";
 
 /// An authority and what it signed: for a server at `127.0.0.1` and `localhost`, and for a client.
 #[derive(Debug, Clone)]

@@ -75,7 +75,7 @@ impl Identity {
 }
 
 /// What the app has chosen for its process, else `ring`. Nothing is installed: an app may yet choose.
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     let chosen = CryptoProvider::get_default().cloned();
     chosen.unwrap_or_else(|| Arc::new(ring::default_provider()))
 }

@@ -21,6 +21,8 @@ mod greet;
 mod identity;
 mod pem;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use follow::follow;
 pub(crate) use identity::Identity;
