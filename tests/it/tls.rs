@@ -189,7 +189,8 @@ fn a_handshake_that_never_ends_is_given_up() {
     half.write(&half_hello).unwrap();
     // One that has shaken hands has no more time for its first head.
     let mut shaken = site.connect();
-    assert!(silent.closed(SOON) && half.closed(SOON));
+    assert!(silent.closed(SOON), "silent");
+    assert!(half.closed(SOON), "half a ClientHello");
     assert!(shaken.ended().success(), "in good order");
     let took = begun.elapsed().as_millis();
     assert!((1000..2000).contains(&took), "{took} ms");
