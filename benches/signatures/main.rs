@@ -5,6 +5,8 @@
 //! cargo bench -p steadfast-benches --bench signatures
 //! ```
 
+#![allow(clippy::expect_used, reason = "what it makes for itself is right")]
+
 use std::hint::black_box;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant, SystemTime};

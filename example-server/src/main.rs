@@ -43,11 +43,7 @@ fn main() -> ExitCode {
         }
     };
     if args.check_config {
-        for notice in &loaded.notices {
-            complain(notice);
-        }
-        say(loaded.config.effective().trim_end());
-        return ExitCode::SUCCESS;
+        return check(&loaded);
     }
     if let Some(Command::Sign(sign)) = command {
         return print(sign.headers(&loaded.config));
@@ -86,6 +82,22 @@ fn print(made: Result<Vec<u8>, String>) -> ExitCode {
             ExitCode::from(WRONG_SETTINGS)
         }
     }
+}
+
+/// Says what would be used, and what is wrong with it.
+fn check(loaded: &Loaded) -> ExitCode {
+    for notice in &loaded.notices {
+        complain(notice);
+    }
+    match steadfast::serve::check(&loaded.config) {
+        Ok(doubts) => doubts.iter().for_each(complain),
+        Err(error) => {
+            complain(with_causes(&error));
+            return ExitCode::from(WRONG_SETTINGS);
+        }
+    }
+    say(loaded.config.effective().trim_end());
+    ExitCode::SUCCESS
 }
 
 /// Reads the settings, which may be all defaults.

@@ -23,6 +23,7 @@ pub(crate) struct Head<'a> {
     pub(crate) method: &'a Method,
     pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
+    is_secure: bool,
 }
 
 impl<'a> Head<'a> {
@@ -31,6 +32,7 @@ impl<'a> Head<'a> {
             method: &parts.method,
             uri: &parts.uri,
             headers: &parts.headers,
+            is_secure: is_secure(parts),
         }
     }
 
@@ -40,9 +42,20 @@ impl<'a> Head<'a> {
             uri: self.uri,
             headers: self.headers,
             public_base: "",
-            is_secure: false,
+            is_secure: self.is_secure,
         }
     }
+}
+
+/// Whether a request came over TLS, as far as is known.
+#[cfg(feature = "serve")]
+fn is_secure(parts: &Parts) -> bool {
+    parts.extensions.get::<crate::serve::Tls>().is_some()
+}
+
+#[cfg(not(feature = "serve"))]
+fn is_secure(_: &Parts) -> bool {
+    false
 }
 
 /// What has to be signed of a request of the chunked dialect.

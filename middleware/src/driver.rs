@@ -26,6 +26,7 @@ use crate::layer::Shared;
 use crate::network::{self, By, Change, Turn};
 #[cfg(feature = "serve")]
 use crate::serve::MetricsPort;
+use crate::tls;
 
 const SWEEP_EVERY_MIN: Duration = Duration::from_secs(1);
 const SWEEP_EVERY_MAX: Duration = Duration::from_secs(60);
@@ -47,6 +48,8 @@ pub struct Driver {
     asked: UploadConfig,
     file: Option<PathBuf>,
     on_reload: OnReload,
+    /// Somebody serves with TLS, if that is asked for.
+    secures: bool,
 }
 
 impl Driver {
@@ -58,6 +61,7 @@ impl Driver {
             asked,
             file: None,
             on_reload: Arc::new(|_| {}),
+            secures: false,
         }
     }
 
@@ -106,19 +110,34 @@ impl Driver {
         move || engine.config().now()
     }
 
+    /// What to show new connections, for who does.
+    #[cfg(feature = "serve")]
+    pub(crate) fn identity(&mut self) -> Arc<config::Live<Option<tls::Identity>>> {
+        self.secures = true;
+        Arc::clone(&self.shared.identity)
+    }
+
     /// Does the background work; never ends by itself.
     pub async fn run(self) {
+        if !self.secures && self.shared.identity.now().is_some() {
+            tracing::error!(
+                "server.tls_cert is set, which only steadfast::serve goes by: this app is served in \
+                 another way"
+            );
+        }
         let work = || background(Arc::clone(&self.shared), self.deliver.clone());
         let sharing = || share_space(Arc::clone(&self.shared));
         let metrics = || serve_metrics(Arc::clone(&self.shared), self.port.clone());
         let shared = Arc::clone(&self.shared);
         let follower = Follower::new(shared, self.file, self.asked, self.on_reload);
         let following = || Arc::clone(&follower).run();
+        let securing = || follow_identity(Arc::clone(&self.shared));
         tokio::join!(
             kept_up(work),
             kept_up(sharing),
             kept_up(metrics),
-            kept_up(following)
+            kept_up(following),
+            kept_up(securing)
         );
     }
 
@@ -146,7 +165,7 @@ impl Driver {
         } else {
             format!("in memory, their bytes in {state_dir}")
         };
-        let mut text = format!("Listening on http://{address}\n\n");
+        let mut text = format!("Listening on {}://{address}\n\n", self.protocol());
         let rows = [
             ("dialects", self.dialects()),
             ("sessions", sessions),
@@ -162,6 +181,13 @@ impl Driver {
         }
         text.push_str(&self.how_to_try(address));
         text
+    }
+
+    fn protocol(&self) -> &'static str {
+        match self.shared.identity.now().is_some() {
+            true => "https",
+            false => "http",
+        }
     }
 
     fn dialects(&self) -> String {
@@ -232,7 +258,8 @@ impl Driver {
             (Some(_), None) => " \\\n    -H \"X-Signature: $SIGNATURE\"".to_owned(),
         };
         let mut text = format!(
-            "\nTry it:\n  curl -i -X POST -H 'X-Filename: hello.txt' -H 'X-Total-Size: 5'{signature} \\\n    http://{address}{PATH}\n"
+            "\nTry it:\n  curl -i -X POST -H 'X-Filename: hello.txt' -H 'X-Total-Size: 5'{signature} \\\n    {}://{address}{PATH}\n",
+            self.protocol()
         );
         if key.is_some() {
             let secret = match ring.made_at() {
@@ -352,6 +379,21 @@ async fn serve_metrics(shared: Arc<Shared>, port: Option<Arc<MetricsPort>>) {
 
 #[cfg(not(feature = "serve"))]
 async fn serve_metrics(_: Arc<Shared>, _: Option<Arc<MetricsPort>>) {}
+
+/// Takes up certificates that are replaced.
+async fn follow_identity(shared: Arc<Shared>) {
+    let part = |config: &UploadConfig| config.server.tls_files();
+    let work = |config: Arc<UploadConfig>| {
+        let identity = Arc::clone(&shared.identity);
+        async move {
+            let files = part(&config);
+            if !files.is_empty() {
+                tls::follow(&identity, files).await;
+            }
+        }
+    };
+    by_config(&shared, part, work).await;
+}
 
 /// Lets files with the same content share their space, where that is asked for.
 async fn share_space(shared: Arc<Shared>) {

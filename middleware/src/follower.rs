@@ -66,8 +66,8 @@ impl Follower {
     /// Looks at the file; answers what tells when to look again.
     fn look(&self, file: &Path, watch: Option<Watch>) -> Watch {
         // Before it is read: what changes meanwhile is told.
-        let watch = watch.filter(|watch| watch.is_current(file));
-        let watch = watch.unwrap_or_else(|| Watch::start(file));
+        let watch = watch.filter(|watch| watch.is_current(&[file]));
+        let watch = watch.unwrap_or_else(|| Watch::start(&[file]));
         let Some(text) = stable(file) else {
             return watch;
         };
@@ -123,7 +123,7 @@ fn stable(file: &Path) -> Option<String> {
 }
 
 /// An error and what caused it, on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::serve::MetricsPort;
 use crate::service::Steadfast;
 use crate::store::{Disk, Memory, Store};
+use crate::tls::Identity;
 use crate::upload::{Declaration, Owner, Timestamp};
 use crate::uploads::Uploads;
 use crate::volume::{self, Filesystem, Pace, System, Volume};
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) replay: Replay,
     pub(crate) door: Door,
     pub(crate) saved: Saved,
+    /// What new connections are shown where there is TLS.
+    pub(crate) identity: Arc<Live<Option<Identity>>>,
     /// Keeps the directory locked.
     pub(crate) state_dir: Arc<StateDir>,
 }
@@ -108,7 +111,15 @@ impl Shared {
             true => before.gate.ring().clone(),
             false => open_ring(&config, &self.state_dir)?,
         };
+        let files = config.server.tls_files();
+        let identity = match files == before.config.server.tls_files() {
+            true => None,
+            false => Some(open_identity(&config)?),
+        };
         let rules = Rules::new(Arc::clone(&config), ring)?;
+        if let Some(identity) = identity {
+            self.identity.replace(Arc::new(identity));
+        }
         self.engine.configure(config);
         self.rules.replace(Arc::new(rules));
         Ok(())
@@ -135,9 +146,10 @@ impl SteadfastLayer {
     /// The same from a configuration that was read already.
     ///
     /// # Errors
-    /// Why the state directory, the secret or the address of `metrics.listen` cannot be used, or that
-    /// Redis is not fit for sessions.
+    /// Why the files of TLS, the state directory, the secret or the address of `metrics.listen` cannot
+    /// be used, or that Redis is not fit for sessions.
     pub async fn from_config(mut config: UploadConfig) -> Result<(Self, Driver), Error> {
+        let identity = open_identity(&config)?;
         let state_dir = open_state_dir(&config).await?;
         warn_of_mount(&config);
         let asked = config.clone();
@@ -169,6 +181,7 @@ impl SteadfastLayer {
             replay,
             door: Door::default(),
             saved: Saved::default(),
+            identity: Arc::new(Live::new(Arc::new(identity))),
             state_dir: Arc::new(state_dir),
         });
         Ok((
@@ -288,6 +301,14 @@ async fn first_second(gate: &Gate, state_dir: &StateDir, clock: &Clock) -> Times
         tokio::time::sleep(next.since(now)).await;
     }
     next
+}
+
+fn open_identity(config: &UploadConfig) -> Result<Option<Identity>, Error> {
+    let identity = Identity::open(&config.server.tls_files())?;
+    for doubt in identity.iter().flat_map(Identity::doubts) {
+        tracing::warn!("{doubt}");
+    }
+    Ok(identity)
 }
 
 fn open_ring(config: &UploadConfig, state_dir: &StateDir) -> Result<KeyRing, Error> {

@@ -44,6 +44,9 @@ mod saboteur;
 pub mod serve;
 mod service;
 mod store;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 pub mod upload;
 mod uploads;
 mod volume;
@@ -63,6 +66,8 @@ pub use layer::SteadfastLayer;
 pub use metrics::Metrics;
 #[cfg(feature = "serve")]
 pub use serve::serve;
+#[cfg(feature = "tls")]
+use serve::tls;
 pub use service::Steadfast;
 #[cfg(feature = "conformance")]
 pub use store::conformance;

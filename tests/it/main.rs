@@ -73,4 +73,8 @@ mod slow_disk;
 mod status;
 mod store_mode;
 mod tidy;
+mod tls;
+mod tls_ends;
+mod tls_harness;
+mod tls_reload;
 mod workers;

@@ -27,6 +27,8 @@ const RANKS: [&[&str]; 6] = [
         "feed",
         "metrics",
         "serve",
+        "tls",
+        "no_tls",
         "hooks",
         "health",
         "door",
@@ -85,6 +87,8 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["hmac"], &["auth/"]),
     (&["governor"], &["admission/rates.rs"]),
     (&["redis"], &["store/redis/"]),
+    (&["rustls"], &["serve/tls/", "store/redis/link.rs"]),
+    (&["tokio_rustls"], &["serve/tls/"]),
 ];
 
 /// Crates of the HTTP edge.

@@ -3,7 +3,7 @@
 //! Everything here stands outside the server: a raw HTTP/1.1 client that can misbehave
 //! ([`http`]), the real server program as a child process ([`server`]), an app of ours in
 //! this process whose handler the test writes ([`app`], [`script`]), and the same app in a
-//! process that may be killed ([`process`]), clients by the thousand ([`crowd`]). Around the server stand a real Redis ([`redis`]), a
+//! process that may be killed ([`process`]), clients by the thousand ([`crowd`]) and over TLS ([`secure`], [`certificates`]). Around the server stand a real Redis ([`redis`]), a
 //! network that fails on demand ([`fault_proxy`]) and a real nginx ([`nginx`]). [`torture`] is a
 //! program of its own that breaks the server in every way its promise speaks of.
 //!
@@ -15,6 +15,7 @@
 
 pub mod accept;
 pub mod app;
+pub mod certificates;
 pub mod child;
 pub mod config;
 pub mod crowd;
@@ -30,6 +31,7 @@ pub mod prometheus;
 pub mod python;
 pub mod redis;
 pub mod script;
+pub mod secure;
 pub mod server;
 pub mod torture;
 pub mod tree;

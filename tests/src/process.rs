@@ -195,14 +195,17 @@ fn capture(pipe: impl Read + Send + 'static, logs: &Arc<Mutex<String>>) -> JoinH
 fn address_in(text: &str) -> Option<SocketAddr> {
     let whole = &text[..=text.rfind('\n')?];
     let mut from = 0;
-    while let Some(at) = whole[from..].find("http://127.0.0.1:") {
-        let start = from + at + "http://".len();
+    while let Some(at) = whole[from..].find("://127.0.0.1:") {
+        let start = from + at + "://".len();
         let rest = &whole[start..];
         let end = rest
             .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'))
             .unwrap_or(rest.len());
         let parsed: Option<SocketAddr> = rest[..end].trim_end_matches(['.', ':']).parse().ok();
-        if let Some(found) = parsed.filter(|found| found.port() != 0) {
+        let is_ours = ["http", "https"]
+            .iter()
+            .any(|protocol| whole[..from + at].ends_with(protocol));
+        if let Some(found) = parsed.filter(|found| is_ours && found.port() != 0) {
             return Some(found);
         }
         from = start;

@@ -18,6 +18,7 @@ pub(super) fn check(review: &Review<'_>, findings: &mut Findings) {
         secrets,
         key_ids,
         schemes,
+        tls,
     ];
     for check in checks {
         findings.problems.extend(check(review));
@@ -182,4 +183,20 @@ fn schemes(review: &Review<'_>) -> Vec<Problem> {
     let text = "[] is not allowed: nobody could sign in; write schemes = [\"path\"], \
                 or enabled = false to let everyone in";
     vec![review.problem(&["security.schemes"], text)]
+}
+
+/// A certificate needs its key, and nothing else of TLS works without the two.
+fn tls(review: &Review<'_>) -> Vec<Problem> {
+    let pair = ["server.tls_cert", "server.tls_key"];
+    let named = review.config.server.tls_files();
+    let is_named = |path: &str| named.iter().any(|(key, _)| *key == path);
+    let missing: Vec<_> = pair.into_iter().filter(|path| !is_named(path)).collect();
+    let Some((set, _)) = named.first().filter(|_| review.is_sound(&pair)) else {
+        return Vec::new();
+    };
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let text = format!("{} must be set as well", missing.join(" and "));
+    vec![review.problem(&[set], &text)]
 }

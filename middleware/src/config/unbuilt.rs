@@ -8,15 +8,7 @@ use super::key::Key;
 use super::review::{Findings, Review};
 
 /// Refused when set to anything but the default, with what would be missing.
-const REFUSED: &[(&str, &str)] = &[
-    ("server.tls_cert", "connections would not be encrypted"),
-    ("server.tls_key", "connections would not be encrypted"),
-    (
-        "server.tls_client_ca",
-        "clients would not be asked for a certificate",
-    ),
-    ("storage.backend", "the bytes would stay on this machine"),
-];
+const REFUSED: &[(&str, &str)] = &[("storage.backend", "the bytes would stay on this machine")];
 
 /// Accepted, with a notice when set to anything but the default. A switch turned off is what
 /// happens anyway, and needs none.

@@ -17,9 +17,9 @@ const LINKS_MAX: usize = 40;
 /// How often a file is looked at where the system does not tell of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Tells when a file may have changed.
+/// Tells when one of some files may have changed.
 ///
-/// The directories are watched, not the file: a new one is put in its place by rename, or by another
+/// The directories are watched, not the files: a new one is put in its place by rename, or by another
 /// link further up.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -29,16 +29,17 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches `path`, which may be a link or not be there yet.
-    pub(crate) fn start(path: &Path) -> Self {
+    /// Watches `paths`, which may be links or not be there yet.
+    pub(crate) fn start<P: AsRef<Path>>(paths: &[P]) -> Self {
         let told = Arc::<Notify>::default();
         let warn = |error: &notify::Error| {
+            let files: Vec<_> = paths.iter().map(AsRef::as_ref).collect();
             tracing::warn!(
-                %error, file = %path.display(),
-                "the system does not tell of changes; the file is looked at every {LOOK_EVERY:?}"
+                %error, ?files,
+                "the system does not tell of changes; these files are looked at every {LOOK_EVERY:?}"
             );
         };
-        let dirs = directories(path);
+        let dirs = directories_of(paths);
         let watcher = watch(&dirs, Arc::clone(&told)).inspect_err(warn).ok();
         Self {
             told,
@@ -47,9 +48,9 @@ impl Watch {
         }
     }
 
-    /// Whether the path still leads through the same directories.
-    pub(crate) fn is_current(&self, path: &Path) -> bool {
-        self.dirs == directories(path)
+    /// Whether the paths still lead through the same directories.
+    pub(crate) fn is_current<P: AsRef<Path>>(&self, paths: &[P]) -> bool {
+        self.dirs == directories_of(paths)
     }
 
     /// Waits until it is time to look.
@@ -82,6 +83,11 @@ fn is_change(kind: EventKind) -> bool {
         EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
         _ => true,
     }
+}
+
+fn directories_of<P: AsRef<Path>>(paths: &[P]) -> BTreeSet<PathBuf> {
+    let all = paths.iter().flat_map(|path| directories(path.as_ref()));
+    all.collect()
 }
 
 /// The directories whose entries decide what `path` leads to: that of the file, and those of all
@@ -134,7 +140,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         let file = dir.join("config.toml");
-        let watch = Watch::start(&file);
+        let watch = Watch::start(&[&file]);
         fs::write(&file, "a").unwrap();
         assert!(is_told(&watch).await, "made");
         fs::write(&file, "b").unwrap();
@@ -158,7 +164,7 @@ mod tests {
         }
         symlink("1", dir.join("..data")).unwrap();
         symlink("..data/config.toml", dir.join("config.toml")).unwrap();
-        let watch = Watch::start(&dir.join("config.toml"));
+        let watch = Watch::start(&[dir.join("config.toml")]);
         symlink("2", dir.join("..tmp")).unwrap();
         fs::rename(dir.join("..tmp"), dir.join("..data")).unwrap();
         assert!(is_told(&watch).await);
@@ -179,13 +185,13 @@ mod tests {
         }
         symlink("releases/1", dir.join("current")).unwrap();
         let file = dir.join("current/config.toml");
-        let watch = Watch::start(&file);
-        assert!(watch.is_current(&file));
+        let watch = Watch::start(&[&file]);
+        assert!(watch.is_current(&[&file]));
         symlink("releases/2", dir.join("next")).unwrap();
         fs::rename(dir.join("next"), dir.join("current")).unwrap();
         assert!(is_told(&watch).await);
-        assert!(!watch.is_current(&file));
-        let watch = Watch::start(&file);
+        assert!(!watch.is_current(&[&file]));
+        let watch = Watch::start(&[&file]);
         fs::write(dir.join("releases/2/config.toml"), "3").unwrap();
         assert!(is_told(&watch).await);
     }
@@ -195,7 +201,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("config.toml");
         fs::write(&file, "a").unwrap();
-        let watch = Watch::start(&file);
+        let watch = Watch::start(&[&file]);
         fs::read(&file).unwrap();
         let told = timeout(Duration::from_millis(300), watch.changed()).await;
         assert!(told.is_err());

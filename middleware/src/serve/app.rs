@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Watcher};
+use super::secure::Tls;
 use crate::address::PeerAddr;
 use crate::protocol::{Presence, ReadLimit};
 
@@ -21,28 +22,28 @@ use crate::protocol::{Presence, ReadLimit};
 #[derive(Clone, Copy, Debug)]
 pub struct NoWriteTimeout;
 
+/// What requests are told of the client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) peer: SocketAddr,
+    pub(super) presence: Option<Presence>,
+    pub(super) tls: Option<Tls>,
+}
+
 /// The app as hyper calls it for one connection.
 #[derive(Debug)]
 pub(super) struct App<S> {
     inner: TowerToHyperService<S>,
-    peer: PeerAddr,
-    presence: Option<Presence>,
+    client: Client,
     read_timeout: Duration,
     watcher: Watcher,
 }
 
 impl<S> App<S> {
-    pub(super) fn new(
-        inner: S,
-        peer: SocketAddr,
-        presence: Option<Presence>,
-        read_timeout: Duration,
-        watcher: Watcher,
-    ) -> Self {
+    pub(super) fn new(inner: S, client: Client, read_timeout: Duration, watcher: Watcher) -> Self {
         Self {
             inner: TowerToHyperService::new(inner),
-            peer: PeerAddr::canonical(peer),
-            presence,
+            client,
             read_timeout,
             watcher,
         }
@@ -61,9 +62,12 @@ where
         let (mut parts, body) = request.into_parts();
         let (body, limit) = Incoming::new(body, self.read_timeout);
         let extensions = &mut parts.extensions;
-        extensions.insert(self.peer);
-        if let Some(presence) = &self.presence {
+        extensions.insert(PeerAddr::canonical(self.client.peer));
+        if let Some(presence) = &self.client.presence {
             extensions.insert(presence.clone());
+        }
+        if let Some(tls) = &self.client.tls {
+            extensions.insert(tls.clone());
         }
         if let Some(limit) = &limit {
             extensions.insert(limit.clone());

@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tower_service::Service;
 
-use super::app::App;
+use super::app::{App, Client};
 use super::incoming::Incoming;
 use super::io::{Io, Remains, Socket};
 use super::outgoing::Watcher;
@@ -38,18 +38,27 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Longest time that is left to a client to read that its head came too late: it sends next to
 /// nothing that could be in the way, and has had its time.
-const LATE_LINGER: Duration = Duration::from_millis(500);
+pub(super) const LATE_LINGER: Duration = Duration::from_millis(500);
 
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// What a connection is given by its server.
 #[derive(Debug)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     pub(super) limits: Limits,
     pub(super) orders: Orders,
     pub(super) permit: OwnedSemaphorePermit,
     pub(super) peer: SocketAddr,
+    pub(super) accepted: Instant,
+}
+
+impl Terms {
+    /// Ends when the first head should have come.
+    pub(super) async fn head_is_late(&self) {
+        let left = self.limits.header_timeout;
+        sleep(left.saturating_sub(self.accepted.elapsed())).await;
+    }
 }
 
 /// Serves `app` on `stream`. `serving` is dropped when HTTP is over; the connection may linger
@@ -63,17 +72,17 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let Some(opening) = open(&mut stream, &terms).await else {
+        return linger::leave(&mut stream).await;
+    };
     let Terms {
         limits,
         orders,
         permit,
         peer,
+        accepted,
     } = terms;
-    let accepted = Instant::now();
-    let Some(opening) = open(&mut stream, &limits, &orders).await else {
-        return;
-    };
-    let is_http2 = opening.is_http2();
+    let is_http2 = stream.is_http2().unwrap_or_else(|| opening.is_http2());
     let phases = if is_http2 {
         Phases::http2(accepted)
     } else {
@@ -81,20 +90,19 @@ where
     };
     // An HTTP/2 connection is read whatever its requests do.
     let presence = (!is_http2).then(Presence::default);
-    let (io, mut remains) = Io::new(
-        stream,
-        opening,
-        Arc::clone(&phases),
-        permit,
-        presence.clone(),
-    );
+    let client = Client {
+        peer,
+        presence: presence.clone(),
+        tls: stream.tls(),
+    };
+    let (io, mut remains) = Io::new(stream, opening, Arc::clone(&phases), permit, presence);
     let io = TokioIo::new(io);
     let watcher = if is_http2 {
         Watcher::Stream
     } else {
         Watcher::Connection(Arc::clone(&phases))
     };
-    let app = App::new(app, peer, presence, limits.read_timeout, watcher);
+    let app = App::new(app, client, limits.read_timeout, watcher);
     let end = if is_http2 {
         let conn = http2_builder(&limits, &phases).serve_connection(io, app);
         Watch::new(conn, Http2::graceful_shutdown, phases, limits, &orders).await
@@ -115,15 +123,15 @@ where
 }
 
 /// The first bytes, unless they take too long, there are none, or the server stops.
-async fn open<T>(stream: &mut T, limits: &Limits, orders: &Orders) -> Option<Opening>
+async fn open<T>(stream: &mut T, terms: &Terms) -> Option<Opening>
 where
     T: AsyncRead + Unpin,
 {
     tokio::select! {
         biased;
         opening = Opening::receive(stream) => opening.ok().filter(|opening| !opening.is_empty()),
-        () = sleep(limits.header_timeout) => None,
-        () = orders.stop.cancelled() => None,
+        () = terms.head_is_late() => None,
+        () = terms.orders.stop.cancelled() => None,
     }
 }
 
@@ -164,8 +172,12 @@ where
         _ if remains.ended => return,
         End::TimedOut(Phase::Head) => (REQUEST_TIMEOUT, limits.linger.min(LATE_LINGER)),
         End::Closed if remains.shut => (&[], limits.linger),
-        // Where hyper gave up, or nothing is under way, there is no answer to protect.
-        End::Closed | End::ClosedIdle | End::TimedOut(_) | End::Cut => return,
+        // Nothing is under way: there is no answer to protect.
+        End::ClosedIdle | End::TimedOut(Phase::Idle | Phase::New | Phase::Quiet) => {
+            return linger::leave(&mut remains.stream).await;
+        }
+        // Where hyper gave up, or was cut off, it must not look as if that were all.
+        End::Closed | End::TimedOut(_) | End::Cut => return,
     };
     tokio::select! {
         _ = timeout(linger, linger::part(&mut remains.stream, answer)) => {}

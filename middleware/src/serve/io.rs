@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::phase::Phases;
+use super::secure::Tls;
 use super::sniff::Opening;
 use crate::protocol::Presence;
 
@@ -17,6 +18,12 @@ use crate::protocol::Presence;
 pub(super) trait Socket: AsyncRead + AsyncWrite {
     /// Whether the client has closed its side, while nobody reads. Not known on every system.
     fn is_left(&self) -> bool;
+
+    /// Whether client and server have settled on HTTP/2; nothing if they have settled on none.
+    fn is_http2(&self) -> Option<bool>;
+
+    /// What the client has shown, where there is TLS.
+    fn tls(&self) -> Option<Tls>;
 }
 
 impl Socket for TcpStream {
@@ -32,6 +39,14 @@ impl Socket for TcpStream {
     #[cfg(not(target_os = "linux"))]
     fn is_left(&self) -> bool {
         false
+    }
+
+    fn is_http2(&self) -> Option<bool> {
+        None
+    }
+
+    fn tls(&self) -> Option<Tls> {
+        None
     }
 }
 

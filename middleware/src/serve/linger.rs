@@ -45,6 +45,16 @@ where
     Ok(())
 }
 
+/// Shuts our side down where nothing is under way, which TLS tells the client, without waiting.
+pub(super) async fn leave<T: AsyncWrite + Unpin>(stream: &mut T) {
+    poll_fn(|cx| {
+        // What cannot be sent at once, nobody waits for.
+        let _ = Pin::new(&mut *stream).poll_shutdown(cx);
+        Poll::Ready(())
+    })
+    .await;
+}
+
 fn poll_discard<T>(stream: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<u64>>
 where
     T: AsyncRead + Unpin,

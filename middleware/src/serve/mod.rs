@@ -1,10 +1,10 @@
 //! An accept loop that enforces what a tower layer cannot: how long a client may take to send a
 //! request and to take its response, and how a connection ends.
 //!
-//! HTTP/1.1 and HTTP/2 (with prior knowledge) are served on the same port. The rules:
+//! HTTP/1.1 and HTTP/2 (with prior knowledge, or by TLS) are served on the same port. The rules:
 //!
 //! 1. A request's head must be complete [`header_timeout`](Limits::header_timeout) after its first
-//!    byte, on a new connection after the accept. Otherwise the answer is `408` and the connection
+//!    byte, on a new connection after the accept, the handshake of TLS included. Otherwise the answer is `408` and the connection
 //!    closes; a client that said nothing, or speaks HTTP/2, gets no answer.
 //! 2. Between requests a connection is closed silently after
 //!    [`idle_timeout`](Limits::idle_timeout). On HTTP/2 that is while no request runs, and the client
@@ -71,9 +71,12 @@
 //!
 //! # Deployment
 //!
-//! There is no TLS: put a proxy in front for it, with an idle timeout towards this server that is
-//! *shorter* than [`idle_timeout`](Limits::idle_timeout), or it may send a request on a connection
-//! that is just being closed. `max_connections` needs as many file descriptors (`ulimit -n`), and one
+//! [`serve`](serve()) speaks TLS where `server.tls_cert` says so (feature `tls`): requests then have
+//! [`Tls`] among their extensions. [`Server`] by itself does not.
+//!
+//! A proxy in front needs an idle timeout towards this server that is *shorter* than
+//! [`idle_timeout`](Limits::idle_timeout), or it may send a request on a connection that is just
+//! being closed. `max_connections` needs as many file descriptors (`ulimit -n`), and one
 //! for every file the app opens. An upgraded connection (a WebSocket) counts until the app drops it,
 //! and is not waited for when the server stops.
 
@@ -87,18 +90,24 @@ mod outgoing;
 mod phase;
 mod run;
 mod scrape;
+mod secure;
 mod server;
 mod signal;
 mod sniff;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod watch;
 
 pub use crate::address::PeerAddr;
 pub use app::NoWriteTimeout;
+#[cfg(not(feature = "tls"))]
+pub(crate) use connection::Terms;
 pub use incoming::Incoming;
-pub use run::serve;
+pub use run::{check, serve};
 pub(crate) use scrape::MetricsPort;
+pub use secure::Tls;
 pub use server::{Drained, Limits, Server};
 pub use signal::stop_signal;
 

@@ -12,12 +12,14 @@ use super::{Incoming, Limits, Server, stop_signal};
 use crate::body::BoxError;
 use crate::config::UploadConfig;
 use crate::driver::Driver;
+use crate::error::Error;
+use crate::tls::Identity;
 
 /// Longest time a client that still sends may take to read its answer.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Serves a wrapped app until the process is asked to end (`SIGTERM`, `SIGINT`), with the limits of
-/// `[server]` and `[timeouts]`, and runs its [`Driver`] meanwhile. Running requests and hand-offs
+/// `[server]` and `[timeouts]`, over TLS where `server.tls_cert` says so, and runs its [`Driver`] meanwhile. Running requests and hand-offs
 /// get `timeouts.shutdown` to finish.
 ///
 /// # Errors
@@ -26,7 +28,7 @@ pub async fn serve<S, B>(
     listener: TcpListener,
     app: S,
     config: &UploadConfig,
-    driver: Driver,
+    mut driver: Driver,
 ) -> io::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -37,7 +39,7 @@ where
 {
     check_file_limit(config.server.max_connections);
     let now = driver.config();
-    let server = Server::following(move || limits(&now()));
+    let server = Server::following(move || limits(&now())).secured(driver.identity());
     let drain = driver.drain();
     let now = driver.config();
     let background = tokio::spawn(driver.run());
@@ -58,6 +60,16 @@ where
         tracing::warn!(?drained, "ended in the middle of requests or hand-offs");
     }
     Ok(())
+}
+
+/// Whether the files that `config` names for [`serve`] can be used, before anything is started: what is
+/// to be said about them all the same.
+///
+/// # Errors
+/// Which file cannot be used, and why.
+pub fn check(config: &UploadConfig) -> Result<Vec<String>, Error> {
+    let identity = Identity::open(&config.server.tls_files())?;
+    Ok(identity.map_or_else(Vec::new, |identity| identity.doubts().to_vec()))
 }
 
 fn limits(config: &UploadConfig) -> Limits {

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
@@ -18,6 +18,8 @@ use super::accept::accept;
 use super::connection::{Terms, serve};
 use super::incoming::Incoming;
 use super::watch::Orders;
+use crate::config::Live;
+use crate::tls::Identity;
 
 /// Connections that the kernel holds until they are accepted; it may hold fewer. Tokio asks for 128,
 /// and when a network is back all of its clients come at once: one too many waits for a second.
@@ -72,6 +74,7 @@ impl Drained {
 #[derive(Clone)]
 pub struct Server {
     limits: LimitsNow,
+    identity: Arc<Live<Option<Identity>>>,
 }
 
 type LimitsNow = Arc<dyn Fn() -> Limits + Send + Sync>;
@@ -89,7 +92,13 @@ impl Server {
     pub fn following(limits: impl Fn() -> Limits + Send + Sync + 'static) -> Self {
         Self {
             limits: Arc::new(limits),
+            identity: Arc::new(Live::new(Arc::new(None))),
         }
+    }
+
+    /// The same with TLS, while there is an identity.
+    pub(super) fn secured(self, identity: Arc<Live<Option<Identity>>>) -> Self {
+        Self { identity, ..self }
     }
 
     /// Serves `app` until `stop` resolves. Then running requests may finish and `drain` is awaited
@@ -120,7 +129,7 @@ impl Server {
         if let Err(error) = rustix::net::listen(&listener, BACKLOG) {
             tracing::debug!(%error, "the queue of connections stays as it is");
         }
-        let connections = Connections::new(self.limits);
+        let connections = Connections::new(self);
         tracing::info!(%address, "serving");
         tokio::select! {
             biased;
@@ -142,6 +151,7 @@ impl std::fmt::Debug for Server {
 /// Every connection of a server. Dropping it ends them.
 struct Connections {
     limits: LimitsNow,
+    identity: Arc<Live<Option<Identity>>>,
     orders: Orders,
     places: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -149,11 +159,12 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(limits: LimitsNow) -> Self {
+    fn new(Server { limits, identity }: Server) -> Self {
         let places = limits().max_connections;
         let places = places.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             limits,
+            identity,
             orders: Orders::default(),
             places: Arc::new(Semaphore::new(places)),
             tasks: TaskTracker::new(),
@@ -176,7 +187,17 @@ impl Connections {
             let _ = stream.set_nodelay(true);
             let terms = self.terms(permit, peer);
             let serving = Serving::new(&self.serving);
-            self.tasks.spawn(serve(stream, app.clone(), terms, serving));
+            let (app, identity) = (app.clone(), self.identity.now());
+            if identity.is_none() {
+                self.tasks.spawn(serve(stream, app, terms, serving));
+                continue;
+            }
+            self.tasks.spawn(async move {
+                let identity = identity.as_ref().as_ref()?;
+                let stream = identity.greet(stream, &terms).await?;
+                serve(stream, app, terms, serving).await;
+                Some(())
+            });
         }
     }
 
@@ -186,6 +207,7 @@ impl Connections {
             orders: self.orders.child(),
             permit,
             peer,
+            accepted: Instant::now(),
         }
     }
 

@@ -152,9 +152,13 @@ impl Connection {
     /// True when the peer has closed and sent nothing more.
     pub fn closed(&mut self, within: Duration) -> bool {
         let _ = self.stream.set_read_timeout(Some(within));
-        let ended = match self.stream.read(&mut [0; 1]) {
-            Ok(count) => count == 0,
-            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        let ended = loop {
+            match self.stream.read(&mut [0; 1]) {
+                Ok(count) => break count == 0,
+                // With a timeout a read is not begun anew after a signal, such as a child's end.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break error.kind() == io::ErrorKind::ConnectionReset,
+            }
         };
         let _ = self.stream.set_read_timeout(Some(READ_LIMIT));
         ended

@@ -5,7 +5,6 @@
 //!    [`Redis::command`] works with TLS, beside a cut network and without a free port.
 //! 3. It ends with its handle.
 
-mod certificates;
 mod resp;
 
 use std::io;
@@ -15,11 +14,11 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::certificates::Certificates;
 use crate::process::Process;
 use crate::server::free_address;
 use crate::wait::{self, SOON};
 
-pub use certificates::Certificates;
 pub use resp::{Connection, REPLY_LIMIT, Reply};
 
 /// How the server is reached.

@@ -24,11 +24,11 @@ pub struct Server {
     pub trusted_proxies: Vec<Cidr>,
     /// Connections open at once.
     pub max_connections: usize,
-    /// The PEM file of the certificate chain.
+    /// The PEM file of the certificate chain, the server's own first.
     pub tls_cert: Option<PathBuf>,
     /// The PEM file of the certificate's key.
     pub tls_key: Option<PathBuf>,
-    /// The PEM file of the authority whose clients are let in (mutual TLS).
+    /// The PEM file of the authorities whose clients are let in (mutual TLS).
     pub tls_client_ca: Option<PathBuf>,
     /// The largest request head, in bytes.
     pub max_header_size: u64,
@@ -61,6 +61,21 @@ impl Default for Server {
             worker_scale_down_thresh: 10,
             networkevents: true,
         }
+    }
+}
+
+impl Server {
+    /// The files of TLS that are named, each with its key.
+    pub(crate) fn tls_files(&self) -> Vec<(&'static str, PathBuf)> {
+        let files = [
+            ("server.tls_cert", &self.tls_cert),
+            ("server.tls_key", &self.tls_key),
+            ("server.tls_client_ca", &self.tls_client_ca),
+        ];
+        let named = files.into_iter();
+        named
+            .filter_map(|(key, path)| Some((key, path.clone()?)))
+            .collect()
     }
 }
 

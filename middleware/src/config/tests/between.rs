@@ -190,3 +190,27 @@ fn somebody_can_sign_in() {
     assert!(problems[0].contains("nobody could sign in"));
     UploadConfig::from_toml("[security]\nschemes = []\nenabled = false").unwrap();
 }
+
+#[test]
+fn a_certificate_comes_with_its_key() {
+    let refused = [
+        ("tls_cert = \"c.pem\"", "tls_cert: server.tls_key"),
+        ("tls_key = \"k.pem\"", "tls_key: server.tls_cert"),
+        (
+            "tls_client_ca = \"ca.pem\"",
+            "tls_client_ca: server.tls_cert and server.tls_key",
+        ),
+    ];
+    for (line, problem) in refused {
+        assert_eq!(
+            only(&format!("[server]\n{line}")),
+            format!("config.toml:2:1: server.{problem} must be set as well"),
+        );
+    }
+    let pair = "[server]\ntls_cert = \"c.pem\"\ntls_key = \"k.pem\"\n";
+    accept(pair);
+    assert_eq!(
+        only(&format!("{pair}tls_client_ca = 5")),
+        "config.toml:4:1: server.tls_client_ca: 5 is not allowed: expected a path",
+    );
+}

@@ -14,3 +14,5 @@ mod slow;
 mod slow_http2;
 mod stop;
 mod ticks;
+
+pub(super) use server::LIMITS;

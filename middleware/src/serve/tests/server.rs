@@ -30,7 +30,7 @@ pub(super) const SHORT: Duration = Duration::from_millis(400);
 pub(super) const LARGE: usize = 32 << 20;
 
 /// No limit matters.
-pub(super) const LIMITS: Limits = Limits {
+pub(in crate::serve) const LIMITS: Limits = Limits {
     header_timeout: LONG,
     read_timeout: LONG,
     write_timeout: LONG,
