@@ -50,6 +50,11 @@ impl<B> CheckedBody<B> {
     }
 }
 
+/// Bytes that are held behind the first piece.
+fn behind_first(held: &VecDeque<Bytes>, bytes_held: usize) -> usize {
+    bytes_held - held.front().map_or(0, Bytes::len)
+}
+
 impl<B> Body for CheckedBody<B>
 where
     B: Body<Data = Bytes>,
@@ -63,7 +68,8 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        while *this.state == State::Reading && *this.bytes_held <= HELD_MAX {
+        while *this.state == State::Reading && behind_first(this.held, *this.bytes_held) < HELD_MAX
+        {
             match ready!(this.body.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     // What comes behind the body was not signed.

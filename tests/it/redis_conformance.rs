@@ -245,6 +245,7 @@ fn header(name: &str) -> Header {
     Header {
         created: Timestamp(1_000),
         owner: Owner("ann".to_owned()),
+        signer: None,
         declaration: Declaration {
             name: FileName::parse(name).expect("a name"),
             total: 20,

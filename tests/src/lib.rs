@@ -23,6 +23,7 @@ pub mod data;
 pub mod fault_proxy;
 pub mod hostile;
 pub mod http;
+pub mod message;
 pub mod multipart;
 pub mod namespace;
 pub mod nginx;

@@ -70,6 +70,20 @@ impl Request {
         &self.method
     }
 
+    /// The target.
+    #[must_use]
+    pub fn path_and_query(&self) -> &str {
+        &self.target
+    }
+
+    /// The first value of a header, if it is text.
+    #[must_use]
+    pub fn value_of(&self, name: &str) -> Option<String> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        String::from_utf8(value.clone()).ok()
+    }
+
     /// Another target.
     #[must_use]
     pub fn target(mut self, target: &str) -> Self {
