@@ -179,10 +179,11 @@ fn lives(lane: &mut Lane, problems: &mut Problems) {
 fn comes_to_rest(lane: &Lane, problems: &mut Problems) {
     let begun = Instant::now();
     let allowed = lane.descriptors + SPARE_DESCRIPTORS;
-    while lane.server.open_files() > allowed && begun.elapsed() < REST {
+    let mut open = lane.descriptors();
+    while open > allowed && begun.elapsed() < REST {
         std::thread::sleep(Duration::from_millis(20));
+        open = lane.descriptors();
     }
-    let open = lane.server.open_files();
     if open > allowed {
         problems.push(format!("{open} descriptors, {} before", lane.descriptors));
     }

@@ -127,6 +127,14 @@ impl Frame {
         self.kind == HEADERS
     }
 
+    /// What it takes of the window.
+    fn counted(&self) -> i64 {
+        match self.kind {
+            DATA => i64::try_from(self.payload.len()).unwrap_or(i64::MAX),
+            _ => 0,
+        }
+    }
+
     /// Its bytes in a round of a repeat.
     #[must_use]
     pub fn bytes(&self, round: u32, names: &mut Names) -> Vec<u8> {
@@ -186,24 +194,58 @@ fn first(bytes: &[u8]) -> Option<(Heard<'_>, &[u8])> {
     Some((frame, rest))
 }
 
-/// What must be sent back for the frames in `bytes` from `from` on, and where they end: an ACK for
-/// SETTINGS, and the window of the connection for DATA.
-#[must_use]
-pub fn replies(bytes: &[u8], from: usize) -> (Vec<u8>, usize) {
-    let mut out = Vec::new();
-    let mut rest = &bytes[from..];
-    while let Some((frame, after)) = first(rest) {
-        rest = after;
-        if frame.kind == SETTINGS && frame.flags & 1 == 0 {
-            out.extend([0, 0, 0, SETTINGS, 1, 0, 0, 0, 0]);
-        }
-        let size = u32::try_from(frame.payload.len()).unwrap_or(u32::MAX);
-        if frame.kind == DATA && size > 0 {
-            out.extend([0, 0, 4, WINDOW_UPDATE, 0, 0, 0, 0, 0]);
-            out.extend(size.to_be_bytes());
-        }
+/// The part of a client that the server may rely on: it acknowledges SETTINGS, gives windows back
+/// and keeps to those it is given.
+#[derive(Debug)]
+pub struct Manners {
+    /// Up to where frames were read.
+    read: usize,
+    /// Bytes of DATA that the connection takes; less than none after a case that sends more.
+    window: i64,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        // RFC 9113, section 6.9.2.
+        let window = 65_535;
+        Self { read: 0, window }
     }
-    (out, bytes.len() - rest.len())
+}
+
+impl Manners {
+    /// Reads the frames that have come since, and answers what must be sent back.
+    pub fn replies(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some((frame, rest)) = first(&bytes[self.read..]) {
+            self.read = bytes.len() - rest.len();
+            match (frame.kind, frame.payload) {
+                (SETTINGS, _) if frame.flags & 1 == 0 => {
+                    out.extend([0, 0, 0, SETTINGS, 1, 0, 0, 0, 0]);
+                }
+                (WINDOW_UPDATE, &[a, b, c, d]) if frame.stream == 0 => {
+                    self.window += i64::from(u32::from_be_bytes([a, b, c, d]));
+                }
+                (DATA, payload @ [_, ..]) => {
+                    out.extend([0, 0, 4, WINDOW_UPDATE, 0, 0, 0, 0, 0]);
+                    let size = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+                    out.extend(size.to_be_bytes());
+                }
+                _ => {}
+            }
+        }
+        out
+    }
+
+    /// True when the connection takes this frame.
+    #[must_use]
+    pub fn allow(&self, frame: &Frame) -> bool {
+        self.window >= frame.counted()
+    }
+
+    /// Notes a frame that is sent.
+    pub fn sends(&mut self, frame: &Frame) {
+        self.window -= frame.counted();
+    }
 }
 
 /// What a server said on one connection.
@@ -263,9 +305,7 @@ pub fn response(status: u16) -> Response {
 
 /// The `:status` at the beginning of a head; none in trailers.
 fn status(block: &[u8]) -> Result<Option<u16>, String> {
-    // An update of the table's size may come first (RFC 7541, section 6.3).
-    let at = block.iter().position(|byte| byte & 0xe0 != 0x20);
-    let block = at.map_or(&[][..], |at| &block[at..]);
+    let block = without_size_updates(block);
     const STATIC: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
     match block {
         [index @ 0x88..=0x8e, ..] => Ok(Some(STATIC[usize::from(index - 0x88)])),
@@ -280,6 +320,18 @@ fn status(block: &[u8]) -> Result<Option<u16>, String> {
         }
         _ => Ok(None),
     }
+}
+
+/// A head without the updates of the table's size it may begin with (RFC 7541, section 6.3).
+fn without_size_updates(mut block: &[u8]) -> &[u8] {
+    while let [first @ 0x20..=0x3f, rest @ ..] = block {
+        let more = rest.iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
+        block = match first {
+            0x3f => rest.get(more..).unwrap_or_default(),
+            _ => rest,
+        };
+    }
+    block
 }
 
 /// Three digits in the Huffman code of RFC 7541, appendix B.

@@ -36,7 +36,8 @@ pub(super) fn check(case: &Case) -> Problems {
         }
         let message = case.message.as_deref().unwrap_or_default();
         if !said.contains(message) {
-            problems.push(format!("{arguments:?} says {said:?}, not {message:?}"));
+            let shown: String = said.chars().take(300).collect();
+            problems.push(format!("{arguments:?} says {shown:?}, not {message:?}"));
         }
         let told = case
             .absent

@@ -35,8 +35,9 @@ struct Heard {
 struct Line {
     stream: TcpStream,
     heard: Arc<Mutex<Heard>>,
-    /// Up to where frames have been replied to.
-    replied: usize,
+    manners: h2::Manners,
+    /// False once a window was waited for in vain.
+    patient: bool,
     /// Streams in the order in which they were opened.
     opened: Vec<u32>,
     /// What had been heard when the last step that sends began.
@@ -139,7 +140,7 @@ impl Player<'_> {
                 if frame.is_head() && !line.opened.contains(&stream) {
                     line.opened.push(stream);
                 }
-                line.reply();
+                line.wait_for_window(frame);
                 line.write(&bytes);
             }
         }
@@ -218,7 +219,8 @@ impl Line {
         Ok(Self {
             stream,
             heard,
-            replied: 0,
+            manners: h2::Manners::default(),
+            patient: true,
             opened: Vec::new(),
             before: 0,
             sent_head: false,
@@ -245,9 +247,23 @@ impl Line {
     }
 
     fn reply(&mut self) {
-        let (bytes, replied) = h2::replies(&self.hear().bytes, self.replied);
-        self.replied = replied;
+        let bytes = {
+            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            self.manners.replies(&heard.bytes)
+        };
         self.write(&bytes);
+    }
+
+    /// Waits until the window lets this frame through, but not for ever: a server need not read.
+    fn wait_for_window(&mut self, frame: &h2::Frame) {
+        let begun = Instant::now();
+        self.reply();
+        while self.patient && !self.manners.allow(frame) && !self.hear().ended {
+            self.patient = begun.elapsed() < QUIET;
+            std::thread::sleep(Duration::from_millis(1));
+            self.reply();
+        }
+        self.manners.sends(frame);
     }
 
     /// Waits until the last answer is here, or the end, or it is too late.

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
+use crate::config::CHUNK;
 use crate::data;
 use crate::upload::sign;
 
 /// Bytes of the file that a case's `session` is about.
-pub const SIZE: usize = 3 * crate::config::CHUNK;
+pub const SIZE: usize = 3 * CHUNK;
 
 /// What the placeholders stand for.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +96,7 @@ impl Text {
                 Piece::Signature(path) => out.extend_from_slice(sign(path).as_bytes()),
                 Piece::Body(count) => {
                     names.chunk = last_chunk_number(&out).unwrap_or(names.chunk);
-                    let from = names.chunk * crate::config::CHUNK;
+                    let from = names.chunk * CHUNK;
                     out.extend(file().into_iter().cycle().skip(from).take(*count));
                 }
             }
@@ -170,9 +171,6 @@ fn last_chunk_number(bytes: &[u8]) -> Option<usize> {
     let at = windows.rposition(|at| at.eq_ignore_ascii_case(NAME))? + NAME.len();
     let line = bytes[at..].split(|byte| *byte == b'\r').next()?;
     let number = std::str::from_utf8(line.trim_ascii()).ok()?.parse().ok();
-    Some(
-        number
-            .filter(|number| number * crate::config::CHUNK < SIZE)
-            .unwrap_or(0),
-    )
+    let number = number.filter(|number| *number < SIZE / CHUNK);
+    Some(number.unwrap_or(0))
 }
