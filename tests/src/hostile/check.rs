@@ -1,6 +1,9 @@
 //! What is asserted after each case.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::Problems;
 use super::answers::Seen;
@@ -10,6 +13,7 @@ use super::send::{self, Played};
 use super::text::{self, Names};
 use crate::config::SECRET;
 use crate::data;
+use crate::http::Response;
 use crate::upload::{CHUNKED, Session, sign};
 
 /// Descriptors that a server at rest may hold beyond what it held before.
@@ -29,28 +33,26 @@ pub(super) fn play(lane: &mut Lane, case: &Case) -> Problems {
     let from = lane.server.process().raw_logs(0).len();
     let (mut names, session) = set_up(lane, case);
     let (calls, stored) = (lane.handoffs(), lane.stored().len());
-    let played = match send::play(case, lane.server.addr(), &mut names) {
-        Ok(played) => played,
-        Err(problem) => return vec![problem],
-    };
-    let mut problems = Problems::new();
+    let mut problems = Problems::default();
+    let played = send::play(case, lane.server.addr(), &mut names).unwrap_or_else(|problem| {
+        problems.harm.push(problem);
+        Played::default()
+    });
     for seen in &played.judged {
-        outcome(case, seen, &names, &mut problems);
-    }
-    if played.judged.is_empty() {
-        problems.push("there is nothing to judge".into());
+        outcome(case, seen, &mut problems.case);
+        refusal(seen, &names, &mut problems.harm);
     }
     if let Some(expected) = case.uploaded {
-        uploaded(lane, session.as_ref(), expected, &mut problems);
+        uploaded(lane, session.as_ref(), expected, &mut problems.case);
     }
     if let Some(expected) = case.handler_calls {
-        handler_calls(lane, (calls, stored), expected, &mut problems);
+        handler_calls(lane, (calls, stored), expected, &mut problems.case);
     }
-    lives(lane, &mut problems);
-    if problems.is_empty() {
-        comes_to_rest(lane, &mut problems);
-        private(lane, case, &played, from, &names, &mut problems);
-    }
+    lives(lane, &mut problems.harm);
+    comes_to_rest(lane, &mut problems.harm);
+    let log = lane.server.process().raw_logs(from);
+    absent(case, &played, &log, &names, &mut problems.case);
+    private(lane, &played, &log, &names, &mut problems.harm);
     problems
 }
 
@@ -81,7 +83,7 @@ fn set_up(lane: &Lane, case: &Case) -> (Names, Option<Session>) {
     (names, session)
 }
 
-fn outcome(case: &Case, seen: &Seen, names: &Names, problems: &mut Problems) {
+fn outcome(case: &Case, seen: &Seen, problems: &mut Vec<String>) {
     let last = seen.answers.last();
     let status = last.map(|answer| answer.status);
     let holds = |outcome: &Outcome| match outcome {
@@ -101,25 +103,29 @@ fn outcome(case: &Case, seen: &Seen, names: &Names, problems: &mut Problems) {
     } else if !seen.ended && !seen.answered {
         problems.push(format!("no answer within {:?}", send::ANSWER_LIMIT));
     }
-    let Some(answer) = last.filter(|answer| answer.status >= 400) else {
-        return;
-    };
-    let is_json = serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok();
-    match &case.code {
-        Some(code) if is_json && answer.code() != *code => {
-            problems.push(format!("code {:?}, not {code:?}", answer.code()));
-        }
-        _ => {}
+    let is_json = |answer: &&Response| serde_json::from_slice::<Value>(&answer.body).is_ok();
+    let refusal = last.filter(|answer| answer.status >= 400).filter(is_json);
+    if let (Some(code), Some(answer)) = (&case.code, refusal)
+        && answer.code() != *code
+    {
+        problems.push(format!("code {:?}, not {code:?}", answer.code()));
     }
-    for id in [&names.session, &names.foreign] {
-        if !id.is_empty() && data::contains(&answer.body, id.as_bytes()) {
+}
+
+/// A refusal names no session: its reader may have guessed.
+fn refusal(seen: &Seen, names: &Names, problems: &mut Vec<String>) {
+    let refusals = seen.answers.iter().filter(|answer| answer.status >= 400);
+    for answer in refusals {
+        let ids = [&names.session, &names.foreign].into_iter();
+        let mut ids = ids.filter(|id| !id.is_empty());
+        if ids.any(|id| data::contains(&answer.body, id.as_bytes())) {
             problems.push("a session id is in a refusal".into());
         }
     }
 }
 
 /// What a worker was still making durable may count a moment later.
-fn uploaded(lane: &Lane, session: Option<&Session>, expected: u64, problems: &mut Problems) {
+fn uploaded(lane: &Lane, session: Option<&Session>, expected: u64, problems: &mut Vec<String>) {
     let Some(session) = session else {
         problems.push("uploaded is asked of no session".into());
         return;
@@ -131,7 +137,7 @@ fn uploaded(lane: &Lane, session: Option<&Session>, expected: u64, problems: &mu
     }
 }
 
-fn handler_calls(lane: &Lane, before: (u64, usize), expected: u64, problems: &mut Problems) {
+fn handler_calls(lane: &Lane, before: (u64, usize), expected: u64, problems: &mut Vec<String>) {
     if let Some(found) = differs(&expected, || lane.handoffs() - before.0) {
         problems.push(format!("{found} calls of the handler, not {expected}"));
     }
@@ -156,27 +162,22 @@ fn differs<T: PartialEq>(expected: &T, probe: impl Fn() -> T) -> Option<T> {
     }
 }
 
-/// The process is there, takes an ordinary upload, and has written nothing elsewhere.
-fn lives(lane: &mut Lane, problems: &mut Problems) {
-    if let Some(status) = lane.server.exited() {
-        problems.push(format!("the server has ended: {status}"));
-        return;
-    }
+/// The server takes an ordinary upload, and has written nothing elsewhere.
+fn lives(lane: &Lane, problems: &mut Vec<String>) {
     let (_, last) = lane.server.client().upload("good.bin", b"0123456789");
     if last.status != lane.good {
         problems.push(format!("a good upload is answered {}", last.status));
     }
-    let outside = lane.outside();
-    if outside != lane.outside {
-        problems.push(format!("outside of its directories: {outside:?}"));
-    }
-    if let Some(odd) = lane.stored().iter().find(|entry| entry.is_dir) {
-        problems.push(format!("a directory among the files: {odd:?}"));
+    let places = lane.places();
+    let odd = places.iter().filter(|entry| !lane.places.contains(entry));
+    problems.extend(odd.map(|entry| format!("a place of its own: {entry:?}")));
+    if places.len() < lane.places.len() {
+        problems.push("something is gone from its root".into());
     }
 }
 
 /// Descriptors and memory are what they were.
-fn comes_to_rest(lane: &Lane, problems: &mut Problems) {
+fn comes_to_rest(lane: &Lane, problems: &mut Vec<String>) {
     let begun = Instant::now();
     let allowed = lane.descriptors + SPARE_DESCRIPTORS;
     let mut open = lane.descriptors();
@@ -195,47 +196,45 @@ fn comes_to_rest(lane: &Lane, problems: &mut Problems) {
     }
 }
 
-/// Nothing secret is in an answer or in the log.
-fn private(
-    lane: &Lane,
-    case: &Case,
-    played: &Played,
-    from: usize,
-    names: &Names,
-    problems: &mut Problems,
-) {
-    let log = lane.server.process().raw_logs(from);
-    let places = [
-        ("an answer", &played.bytes[..]),
-        ("the log", log.as_bytes()),
-    ];
-    let root = lane.server.root().to_string_lossy().into_owned();
-    let secrets = [SECRET.to_owned(), sign(CHUNKED), sign("/upload"), root];
-    for (place, bytes) in places {
-        for secret in &secrets {
-            if data::contains(bytes, secret.as_bytes()) {
-                problems.push(format!("{secret} is in {place}"));
-            }
-        }
-        for text in &case.absent {
-            let text = text.replace("{SESSION}", &names.session);
-            let text = text.replace("{FOREIGN}", &names.foreign);
+/// What the case says to be in neither an answer nor the log.
+fn absent(case: &Case, played: &Played, log: &str, names: &Names, problems: &mut Vec<String>) {
+    for text in &case.absent {
+        let text = text.replace("{SESSION}", &names.session);
+        let text = text.replace("{FOREIGN}", &names.foreign);
+        for (place, bytes) in [
+            ("an answer", &played.bytes[..]),
+            ("the log", log.as_bytes()),
+        ] {
             if data::contains(bytes, text.as_bytes()) {
                 problems.push(format!("{text:?} is in {place}"));
             }
         }
     }
+}
+
+/// Nothing secret is in an answer or in the log.
+fn private(lane: &Lane, played: &Played, log: &str, names: &Names, problems: &mut Vec<String>) {
+    let root = lane.server.root().to_string_lossy().into_owned();
+    for secret in [SECRET.to_owned(), sign(CHUNKED), sign("/upload"), root] {
+        for (place, bytes) in [
+            ("an answer", &played.bytes[..]),
+            ("the log", log.as_bytes()),
+        ] {
+            if data::contains(bytes, secret.as_bytes()) {
+                problems.push(format!("{secret} is in {place}"));
+            }
+        }
+    }
     let made = ids(&played.bytes);
     let known = [&names.session, &names.foreign];
-    for id in made.iter().chain(known).filter(|id| !id.is_empty()) {
-        if log.contains(id.as_str()) {
-            problems.push("a session id is in the log".into());
-        }
+    let mut all = made.iter().chain(known).filter(|id| !id.is_empty());
+    if all.any(|id| log.contains(id.as_str())) {
+        problems.push("a session id is in the log".into());
     }
 }
 
 /// Session ids that answers named.
-fn ids(bytes: &[u8]) -> Vec<String> {
+fn ids(bytes: &[u8]) -> HashSet<String> {
     let text = String::from_utf8_lossy(bytes);
     let named = text.split("\"session_id\":\"").skip(1);
     let ids = named.filter_map(|rest| rest.split('"').next());

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::case::Case;
@@ -102,8 +102,8 @@ impl Group<'_> {
                 let lane = lane.get_or_insert_with(|| Lane::start(config));
                 check::play(lane, case)
             }));
-            let problems = tried.unwrap_or_else(|_| vec!["the runner panicked: see above".into()]);
-            if !problems.is_empty() {
+            let problems = tried.unwrap_or_else(|_| panicked(lane.as_mut()));
+            if !problems.case.is_empty() || !problems.harm.is_empty() {
                 // What is wrong with this server must not be held against the next case.
                 lane = None;
             }
@@ -112,12 +112,25 @@ impl Group<'_> {
     }
 }
 
+/// Why a case was not played to its end.
+fn panicked(lane: Option<&mut Lane>) -> Problems {
+    let ended = lane.and_then(|lane| lane.server.exited());
+    let problem = ended.map_or_else(
+        || "the runner panicked: see above".into(),
+        |status| format!("the server has ended: {status}"),
+    );
+    Problems {
+        harm: vec![problem],
+        ..Problems::default()
+    }
+}
+
 /// A server that plays one case after the other.
 pub(super) struct Lane {
     pub(super) server: Server,
     pub(super) metrics: SocketAddr,
-    /// What lies in its root outside of its directories.
-    pub(super) outside: Vec<Entry>,
+    /// What belongs into its root: see [`Lane::places`].
+    pub(super) places: Vec<Entry>,
     /// The status of an ordinary upload's last answer.
     pub(super) good: u16,
     /// Descriptors it holds at rest.
@@ -137,7 +150,7 @@ impl Lane {
         assert!(last.status < 500, "a good upload: {last:?}");
         let mut lane = Self {
             metrics,
-            outside: Vec::new(),
+            places: Vec::new(),
             good: last.status,
             descriptors: 0,
             memory: server.memory("VmRSS"),
@@ -148,20 +161,21 @@ impl Lane {
             lane.server.connections() == 0
         });
         lane.descriptors = lane.descriptors();
-        lane.outside = lane.outside();
+        lane.places = lane.places();
         lane
     }
 
-    /// What lies outside of the directories that uploads belong into.
-    pub(super) fn outside(&self) -> Vec<Entry> {
+    /// What lies in its root, but for the files that uploads bring: those that the handler keeps,
+    /// and those in the state directory that bear the key of an upload.
+    pub(super) fn places(&self) -> Vec<Entry> {
         let root = self.server.root();
-        let inside = [self.server.state_dir(), self.server.uploads_dir()];
-        let is_outside = |entry: &Entry| {
-            !inside
-                .iter()
-                .any(|dir| root.join(&entry.path).starts_with(dir))
+        let (state, uploads) = (self.server.state_dir(), self.server.uploads_dir());
+        let is_place = |entry: &Entry| {
+            let path = root.join(&entry.path);
+            let is_kept = path.parent() == Some(&uploads) && !entry.is_dir;
+            !is_kept && !(path.starts_with(&state) && has_key(&path))
         };
-        tree::list(root).into_iter().filter(is_outside).collect()
+        tree::list(root).into_iter().filter(is_place).collect()
     }
 
     /// Descriptors it holds, without one for each file of its uploads: those stay open for a while
@@ -197,4 +211,11 @@ impl Lane {
         // Counts are whole and far below 2^53.
         calls.map(|(_, count)| *count as u64).sum()
     }
+}
+
+/// True for `<key>` and `<key>.<kind>`: 22 characters of base64url.
+fn has_key(path: &Path) -> bool {
+    let stem = path.file_stem().unwrap_or_default().as_encoded_bytes();
+    let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    stem.len() == 22 && stem.iter().all(is_safe)
 }

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Asks the program to check the configuration, and to start with it.
 pub(super) fn check(case: &Case) -> Problems {
-    let mut problems = Problems::new();
+    let mut problems = Vec::new();
     for arguments in [&["--check-config"][..], &[]] {
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(dir.path().join("config.toml"), &case.config).expect("it is written");
@@ -49,5 +49,8 @@ pub(super) fn check(case: &Case) -> Problems {
             problems.push(format!("it makes {made:?} {arguments:?}"));
         }
     }
-    problems
+    Problems {
+        case: problems,
+        ..Problems::default()
+    }
 }
