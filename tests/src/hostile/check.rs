@@ -20,7 +20,7 @@ use crate::upload::{CHUNKED, Session, sign};
 const SPARE_DESCRIPTORS: usize = 4;
 
 /// Bytes that a server may hold, and have held, beyond what it held before.
-const SPARE_MEMORY: u64 = 64 << 20;
+const SPARE_MEMORY: u64 = 32 << 20;
 
 /// How long a server may take to come to rest: timeouts of its own among them.
 const REST: Duration = Duration::from_secs(10);
