@@ -4,9 +4,12 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::case::Case;
+use super::send::ANSWER_LIMIT;
 use super::{Problems, check, refused};
 use crate::config::Config;
 use crate::http::Request;
@@ -19,6 +22,9 @@ const LANES: usize = 8;
 
 /// Cases for which another server is worth its start.
 const SHARE: usize = 4;
+
+/// Lines of its log that are shown when a server has ended.
+const LINES: usize = 5;
 
 /// What the configuration of a case is laid over.
 const BASE: &str = r#"
@@ -112,13 +118,20 @@ impl Group<'_> {
     }
 }
 
-/// Why a case was not played to its end.
+/// Why a case was not played to its end: its server is gone, or the runner has a fault.
 fn panicked(lane: Option<&mut Lane>) -> Problems {
-    let ended = lane.and_then(|lane| lane.server.exited());
-    let problem = ended.map_or_else(
-        || "the runner panicked: see above".into(),
-        |status| format!("the server has ended: {status}"),
-    );
+    let ended = lane.and_then(|lane| {
+        let status = lane.ended()?;
+        let logs = lane.server.logs();
+        let lines: Vec<&str> = logs.lines().rev().take(LINES).collect();
+        let last = lines
+            .into_iter()
+            .rev()
+            .collect::<Vec<_>>()
+            .join("\n        ");
+        Some(format!("the server has ended: {status}\n        {last}"))
+    });
+    let problem = ended.unwrap_or_else(|| "the runner panicked: see above".into());
     Problems {
         harm: vec![problem],
         ..Problems::default()
@@ -163,6 +176,18 @@ impl Lane {
         lane.descriptors = lane.descriptors();
         lane.places = lane.places();
         lane
+    }
+
+    /// How it ended, if it has or soon does: its connections break before it is gone.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let begun = Instant::now();
+        while begun.elapsed() < ANSWER_LIMIT {
+            if let Some(status) = self.server.exited() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
     }
 
     /// What lies in its root, but for the files that uploads bring: those that the handler keeps,
