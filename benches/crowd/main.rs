@@ -1,5 +1,6 @@
 //! What slow clients cost: the speed of a fast upload beside 2,000 that send 4 KiB a second, and
-//! the server's memory; and how soon 5,000 connections are gone that never end their head.
+//! the server's memory; how soon 5,000 connections are gone that never end their head; and the
+//! same beside 10,000 idle connections and 10,000 that never end their head.
 //!
 //! ```sh
 //! cargo bench -p steadfast-benches --bench crowd
@@ -9,6 +10,7 @@
 //! The example server, in a process of its own. Of each round one half is the fast upload alone.
 
 mod fast;
+mod idle;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -39,8 +41,15 @@ const HEADS_RSS_MAX: u64 = 200 << 20;
 const HEADS_GONE_AFTER: Duration = Duration::from_secs(11);
 
 fn main() -> ExitCode {
-    let args = std::env::args().skip(1).filter(|arg| arg != "--bench");
-    match rounds(args).and_then(measure) {
+    let args: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
+    let done = match &args[..] {
+        [hold, kind, count, addr] if hold == idle::HOLD => held(kind, count, addr),
+        _ => rounds(args.into_iter()).and_then(measure),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -48,6 +57,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Is the clients that [`idle`] asks for.
+fn held(kind: &str, count: &str, addr: &str) -> io::Result<bool> {
+    let count = count.parse().map_err(io::Error::other)?;
+    let addr = addr.parse().map_err(io::Error::other)?;
+    idle::hold(kind, count, addr).map(|()| true)
 }
 
 fn rounds(mut args: impl Iterator<Item = String>) -> io::Result<usize> {
@@ -64,7 +80,8 @@ fn measure(rounds: usize) -> io::Result<bool> {
     for durability in ["power", "process"] {
         passed &= beside(durability, rounds)?;
     }
-    Ok(passed & heads()?)
+    passed &= heads()?;
+    Ok(passed & idle::measure(rounds)?)
 }
 
 /// A fast upload alone and in a crowd, in turns.

@@ -37,7 +37,7 @@ const ALLOWED_METHODS: HeaderValue =
 
 /// What pages of other origins may read of an answer, beyond what browsers always show.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Location, Retry-After, X-Upload-State, X-Upload-Server, ETag, Content-Range",
+    "Location, Retry-After, X-Upload-State, X-Upload-Server, ETag, Content-Range, Accept-Signature",
 );
 
 /// Lets pages of any origin upload: requests are authorised by what they carry, never by cookies.

@@ -33,6 +33,7 @@ mod manage;
 mod memory;
 mod message;
 mod message_app;
+mod message_others;
 mod message_owners;
 mod message_theft;
 mod metrics;

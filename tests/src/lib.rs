@@ -29,6 +29,7 @@ pub mod namespace;
 pub mod nginx;
 pub mod process;
 pub mod prometheus;
+pub mod python;
 pub mod redis;
 pub mod script;
 pub mod server;

@@ -132,7 +132,12 @@ impl Signing {
     }
 }
 
-fn value(request: &Request, name: &str) -> String {
+/// The value of a component, as the RFC has it.
+///
+/// # Panics
+/// When the request has no such header.
+#[must_use]
+pub fn value(request: &Request, name: &str) -> String {
     let (path, query) = match request.path_and_query().split_once('?') {
         Some((path, query)) => (path, query),
         None => (request.path_and_query(), ""),
