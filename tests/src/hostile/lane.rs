@@ -198,7 +198,8 @@ impl Lane {
         let is_place = |entry: &Entry| {
             let path = root.join(&entry.path);
             let is_kept = path.parent() == Some(&uploads) && !entry.is_dir;
-            !is_kept && !(path.starts_with(&state) && has_key(&path))
+            let is_state = path.starts_with(&state) && has_key(&path);
+            !is_kept && !is_state
         };
         tree::list(root).into_iter().filter(is_place).collect()
     }
