@@ -11,7 +11,7 @@ use steadfast_tests::data;
 use steadfast_tests::http::Request;
 use steadfast_tests::multipart::{self, Part};
 use steadfast_tests::script::{Answer, Call, Script};
-use steadfast_tests::upload::sign;
+use steadfast_tests::upload::{CHUNKED, sign};
 use steadfast_tests::wait::{self, SOON};
 
 fn deliver(app: &App, request: &Request, file: &[u8]) -> Call {
@@ -272,6 +272,25 @@ fn forwards_headers_of_the_create_after_a_restart() {
         app.script().only_call().header("authorization"),
         Some("Bearer t0k3n")
     );
+}
+
+#[test]
+fn the_host_of_an_absolute_target_counts() {
+    // RFC 9112, section 3.2.2: whatever `Host` says.
+    let app = App::start("", Script::storing());
+    let target = format!("http://user:word@files.example:81{CHUNKED}");
+    let request = app.client().create_request("x.bin", 3).target(&target);
+    let call = deliver(&app, &request, b"abc");
+    assert_eq!(call.header("host"), Some("files.example:81"));
+}
+
+#[test]
+fn two_hosts_are_refused() {
+    // Who routed by one of them must not be surprised by a hand-off with the other.
+    let app = App::start("", Script::storing());
+    let request = app.client().create_request("x.bin", 3);
+    let request = request.header("Host", "files.example");
+    request.send(app.addr()).refused(400, "duplicate_header");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod handoff;
 mod handoff_damage;
 mod handoff_request;
 mod health;
+mod hostile;
 mod idempotency;
 mod json_log;
 mod kill;

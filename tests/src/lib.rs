@@ -5,7 +5,8 @@
 //! this process whose handler the test writes ([`app`], [`script`]), and the same app in a
 //! process that may be killed ([`process`]), clients by the thousand ([`crowd`]) and over TLS ([`secure`], [`certificates`]). Around the server stand a real Redis ([`redis`]), a
 //! network that fails on demand ([`fault_proxy`]) and a real nginx ([`nginx`]). [`torture`] is a
-//! program of its own that breaks the server in every way its promise speaks of.
+//! program of its own that breaks the server in every way its promise speaks of; [`hostile`] plays
+//! what is sent to harm it.
 //!
 //! 1. What is expected comes from the wire specification, never from the implementation.
 //! 2. Nothing sleeps to let something happen: [`wait::eventually`] polls with a deadline.
@@ -21,6 +22,7 @@ pub mod config;
 pub mod crowd;
 pub mod data;
 pub mod fault_proxy;
+pub mod hostile;
 pub mod http;
 pub mod message;
 pub mod multipart;

@@ -72,6 +72,13 @@ impl Process {
         without_escapes(&text)
     }
 
+    /// What the program has printed from this byte on, as it came.
+    #[must_use]
+    pub fn raw_logs(&self, from: usize) -> String {
+        let text = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        text.get(from..).unwrap_or_default().to_owned()
+    }
+
     /// The exit status, once it has ended; all it printed is then in the log.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         if self.exit.is_none() {

@@ -162,6 +162,11 @@ impl Server {
         &self.process
     }
 
+    /// The exit status, once it has ended.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.process.exited()
+    }
+
     /// The address it listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {

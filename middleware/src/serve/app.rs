@@ -10,6 +10,7 @@ use hyper::service::Service;
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use pin_project_lite::pin_project;
 
+use super::host;
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Watcher};
 use super::secure::Tls;
@@ -60,6 +61,13 @@ where
 
     fn call(&self, request: Request<Received>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
+        if !host::is_named(parts.version, &parts.headers) {
+            return Answer {
+                future: None,
+                limit: None,
+                watcher: self.watcher.clone(),
+            };
+        }
         let (body, limit) = Incoming::new(body, self.read_timeout);
         let extensions = &mut parts.extensions;
         extensions.insert(PeerAddr::canonical(self.client.peer));
@@ -73,7 +81,7 @@ where
             extensions.insert(limit.clone());
         }
         Answer {
-            future: self.inner.call(Request::from_parts(parts, body)),
+            future: Some(self.inner.call(Request::from_parts(parts, body))),
             limit,
             watcher: self.watcher.clone(),
         }
@@ -81,10 +89,10 @@ where
 }
 
 pin_project! {
-    /// What the app answers.
+    /// What the app answers; `400` without asking it where no host was named.
     pub(super) struct Answer<F> {
         #[pin]
-        future: F,
+        future: Option<F>,
         limit: Option<ReadLimit>,
         watcher: Watcher,
     }
@@ -98,13 +106,25 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.future.poll(cx))?;
+        let Some(future) = this.future.as_pin_mut() else {
+            return Poll::Ready(Ok(no_host(this.watcher)));
+        };
+        let mut response = ready!(future.poll(cx))?;
         if this.limit.as_ref().is_some_and(ReadLimit::has_passed) {
             blame_time(&mut response, this.watcher);
         }
         let endless = response.extensions().get::<NoWriteTimeout>().is_some();
-        Poll::Ready(Ok(response.map(|body| this.watcher.begin(body, endless))))
+        Poll::Ready(Ok(
+            response.map(|body| this.watcher.begin(Some(body), endless))
+        ))
     }
+}
+
+fn no_host<B>(watcher: &Watcher) -> Response<Outgoing<B>> {
+    let mut response = Response::new(watcher.begin(None, false));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    close(&mut response, watcher);
+    response
 }
 
 /// The request's time was up. Apps take that for a request that was wrong, which its client should
@@ -114,6 +134,11 @@ fn blame_time<B>(response: &mut Response<B>, watcher: &Watcher) {
     if status.is_client_error() || status.is_server_error() {
         *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
     }
+    close(response, watcher);
+}
+
+/// Nothing more is read from a connection of HTTP/1.1.
+fn close<B>(response: &mut Response<B>, watcher: &Watcher) {
     if let Watcher::Connection(_) = watcher {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);

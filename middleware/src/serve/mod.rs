@@ -27,6 +27,8 @@
 //!    backlog. An error of accept is waited out and never ends the server.
 //! 8. When asked to stop, the server closes the port and idle connections at once, lets running
 //!    requests finish and cuts what is left after [`shutdown`](Limits::shutdown).
+//! 9. A request of HTTP/1.1 names one host, and a valid one: otherwise the answer is `400` and the
+//!    connection closes (RFC 9112, section 3.2, which hyper leaves to its users).
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -83,6 +85,7 @@
 mod accept;
 mod app;
 mod connection;
+mod host;
 mod incoming;
 mod io;
 mod linger;

@@ -75,8 +75,8 @@ pub(super) enum Watcher {
 }
 
 impl Watcher {
-    /// A response with `body` begins, which may be `endless`.
-    pub(super) fn begin<B>(&self, body: B, endless: bool) -> Outgoing<B> {
+    /// A response with `body`, if any, begins, which may be `endless`.
+    pub(super) fn begin<B>(&self, body: Option<B>, endless: bool) -> Outgoing<B> {
         let mut over = None;
         match self {
             Self::Stream => begun(Some(Instant::now())),
@@ -114,7 +114,7 @@ pin_project! {
     #[derive(Debug)]
     pub(super) struct Outgoing<B> {
         #[pin]
-        body: B,
+        body: Option<B>,
         // Of a frame that was too large to be given at once.
         rest: Bytes,
         max: usize,
@@ -131,7 +131,10 @@ impl<B: Body<Data = Bytes>> Outgoing<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         if this.rest.is_empty() {
-            let frame = match ready!(this.body.poll_frame(cx)) {
+            let Some(body) = this.body.as_pin_mut() else {
+                return Poll::Ready(None);
+            };
+            let frame = match ready!(body.poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
                 end => return Poll::Ready(end),
             };
@@ -164,11 +167,12 @@ impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.rest.is_empty() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let mut hint = self.body.size_hint();
+        let none = || SizeHint::with_exact(0);
+        let mut hint = self.body.as_ref().map_or_else(none, Body::size_hint);
         let rest = self.rest.len() as u64;
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper + rest);

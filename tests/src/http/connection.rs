@@ -1,4 +1,4 @@
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ pub const READ_LIMIT: Duration = Duration::from_secs(30);
 
 type Headers = Vec<(String, Vec<u8>)>;
 
-/// One connection.
+/// One connection, or whatever else answers are read from.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S = TcpStream> {
+    stream: S,
     read: Vec<u8>,
     wrote_all: bool,
 }
@@ -163,6 +163,17 @@ impl Connection {
         let _ = self.stream.set_read_timeout(Some(READ_LIMIT));
         ended
     }
+}
+
+impl<S: Read> Connection<S> {
+    /// Reads the answers in `stream`.
+    pub fn reading(stream: S) -> Self {
+        Self {
+            stream,
+            read: Vec::new(),
+            wrote_all: false,
+        }
+    }
 
     /// Reads one final answer; interim ones are collected on the way.
     ///
@@ -180,7 +191,7 @@ impl Connection {
         }
     }
 
-    fn answer(
+    pub(crate) fn answer(
         &mut self,
         method: &str,
         status: u16,
@@ -197,7 +208,7 @@ impl Connection {
         Ok(response)
     }
 
-    pub(super) fn head(&mut self) -> io::Result<(u16, Headers)> {
+    pub(crate) fn head(&mut self) -> io::Result<(u16, Headers)> {
         let end = loop {
             if let Some(at) = find(&self.read, b"\r\n\r\n") {
                 break at;
@@ -210,7 +221,8 @@ impl Connection {
             .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let first = lines.next().unwrap_or_default();
         let status = first
-            .get(9..12)
+            .strip_prefix(b"HTTP/1.")
+            .and_then(|rest| rest.get(2..5))
             .and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
         let status = status.ok_or_else(|| malformed("status line"))?;
         let mut headers = Vec::new();

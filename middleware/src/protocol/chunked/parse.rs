@@ -1,5 +1,6 @@
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Method};
 
 use super::Route;
@@ -88,7 +89,7 @@ fn create(config: &UploadConfig, parts: &Parts) -> Result<NewUpload, Problem> {
         chunk_size,
         content_type: content_type(headers)?,
         digests: headers.digests("repr-digest")?,
-        host: host(parts),
+        host: host(parts)?,
         headers: forwarded(config, &parts.headers),
     };
     let idempotency_key = idempotency_key(headers)?;
@@ -180,12 +181,14 @@ fn idempotency_key(headers: Headers<'_>) -> Result<Option<Vec<u8>>, Problem> {
     Err(Problem::new(Code::BAD_IDEMPOTENCY_KEY, detail))
 }
 
-/// The host a request was sent to: that of its target where it has one, as in HTTP/2, whatever `Host`
-/// says beside it (RFC 9112 section 3.2.2).
-fn host(parts: &Parts) -> Option<String> {
-    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    let header = || parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-    authority.or_else(header).map(str::to_owned)
+/// The host a request was sent to: that of an absolute target (RFC 9112, section 3.2.2) and of
+/// `:authority` in HTTP/2, without what stands before an `@`; else `Host`.
+fn host(parts: &Parts) -> Result<Option<String>, Problem> {
+    let header = Headers(&parts.headers).one(HOST.as_str())?;
+    let header = header.and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().map(Authority::as_str);
+    let authority = authority.map(|text| text.rsplit_once('@').map_or(text, |(_, host)| host));
+    Ok(authority.or(header).map(str::to_owned))
 }
 
 fn forwarded(config: &UploadConfig, headers: &HeaderMap) -> Vec<(String, String)> {

@@ -55,6 +55,33 @@ fn half_a_head_is_answered_408() {
 }
 
 #[test]
+fn a_head_that_does_not_name_one_host_is_answered_400() {
+    let server = Running::new(LIMITS);
+    for hosts in [
+        "",
+        "host: a\r\nhost: a\r\n",
+        "host: a, b\r\n",
+        "host: a/b\r\n",
+        "host: user@a\r\n",
+    ] {
+        let mut client = Client::new(server.address);
+        client.send(format!("GET / HTTP/1.1\r\n{hosts}\r\nGET / HTTP/1.1"));
+        assert_eq!(client.answer().status, 400, "{hosts}");
+        client.closed();
+    }
+    for head in [
+        "GET / HTTP/1.0\r\n",
+        "GET / HTTP/1.1\r\nhost:\r\n",
+        "GET / HTTP/1.1\r\nhost: [::1]:80\r\n",
+        "GET http://a/ HTTP/1.1\r\nhost: b\r\n",
+    ] {
+        let mut client = Client::new(server.address);
+        client.send(format!("{head}\r\n"));
+        assert_eq!(client.answer().text(), "hello", "{head}");
+    }
+}
+
+#[test]
 fn a_late_client_that_does_not_leave_is_closed() {
     let server = Running::new(Limits {
         linger: LONG,
