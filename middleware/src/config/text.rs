@@ -124,7 +124,7 @@ pub(super) fn is_visible(text: &str) -> bool {
 }
 
 /// The name of a form field: short and without control characters, for it becomes part of a header.
-pub(super) fn is_field_name(text: &str) -> bool {
+pub(crate) fn is_field_name(text: &str) -> bool {
     (1..=128).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 

@@ -61,19 +61,25 @@ pub(super) fn push_frame(
     offset: u64,
     entry: &Entry,
 ) -> Result<(), serde_json::Error> {
+    push_payload(out, salt, offset, &payload(entry)?).map_err(serde_json::Error::io)
+}
+
+/// Adds the frame around a payload.
+pub(super) fn push_payload(
+    out: &mut Vec<u8>,
+    salt: &Salt,
+    offset: u64,
+    payload: &[u8],
+) -> io::Result<()> {
     let frame_offset = offset + out.len() as u64;
-    let payload = payload(entry)?;
-    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     if payload.len() > PAYLOAD_LEN_MAX {
         let message = "an entry of the log is too long";
-        return Err(serde_json::Error::io(io::Error::new(
-            io::ErrorKind::InvalidData,
-            message,
-        )));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
+    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(&check(salt, frame_offset, &payload).to_le_bytes());
-    out.extend_from_slice(&payload);
+    out.extend_from_slice(&check(salt, frame_offset, payload).to_le_bytes());
+    out.extend_from_slice(payload);
     Ok(())
 }
 
