@@ -74,7 +74,12 @@ pub fn form(bytes: &[u8]) -> Option<Form> {
     let declaration = protocol::chunked::fuzz::head(&parts)?;
     // No file holds the boundary, which nobody can know.
     let random: [u8; 16] = Sha256::digest(bytes)[..16].try_into().unwrap();
-    Some(handoff::fuzz::form(&field, &declaration, input.rest(), random))
+    Some(handoff::fuzz::form(
+        &field,
+        &declaration,
+        input.rest(),
+        random,
+    ))
 }
 
 /// A record in Redis.

@@ -6,10 +6,10 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use super::Form;
 use bytes::Bytes;
 use http_body_util::{BodyDataStream, Full};
 use multiparty::server::sans_io::{FormData, Read};
-use super::Form;
 
 /// Both find one part, the one that is there.
 pub fn assert_found(form: &Form) {
@@ -37,7 +37,10 @@ async fn assert_found_by_multer(form: &Form, body: Bytes, boundary: String) {
     if !form.field.contains("filename") {
         assert_eq!(part.file_name(), Some(&*form.name));
     }
-    assert_eq!(part.headers()["content-type"].as_bytes(), form.file_type.trim().as_bytes());
+    assert_eq!(
+        part.headers()["content-type"].as_bytes(),
+        form.file_type.trim().as_bytes()
+    );
     assert_eq!(part.bytes().await.expect("all of it"), form.file);
     assert!(parts.next_field().await.expect("it ends").is_none());
 }
@@ -45,7 +48,6 @@ async fn assert_found_by_multer(form: &Form, body: Bytes, boundary: String) {
 fn assert_found_by_multiparty(form: &Form, body: &Bytes, boundary: &str) {
     let mut parser = FormData::new(boundary);
     parser.write(body.clone()).expect("it takes bytes");
-    parser.write_eof();
     let (mut file, mut parts) = (Vec::new(), 0);
     loop {
         match parser.read().expect("it is well formed") {

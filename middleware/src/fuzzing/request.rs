@@ -8,7 +8,11 @@ pub(super) fn read(text: &[u8]) -> Option<Parts> {
     let (method, target) = split(lines.next()?, b' ')?;
     let method = Method::from_bytes(method).ok()?;
     let target = Uri::try_from(target).ok()?;
-    Some(of(method, target, lines.filter_map(|line| split(line, b':'))))
+    Some(of(
+        method,
+        target,
+        lines.filter_map(|line| split(line, b':')),
+    ))
 }
 
 /// The head of a request; what is no header is left out.

@@ -24,12 +24,7 @@ pub struct Form {
 }
 
 /// The body that a handler is given, read as RFC 7578 says.
-pub(crate) fn form(
-    field: &str,
-    declaration: &Declaration,
-    file: &[u8],
-    random: [u8; 16],
-) -> Form {
+pub(crate) fn form(field: &str, declaration: &Declaration, file: &[u8], random: [u8; 16]) -> Form {
     let file_type = declaration.content_type.as_deref().unwrap_or("a/b");
     let framing = frame(field, &declaration.name, file_type, random);
     let form = Form {
@@ -46,7 +41,9 @@ pub(crate) fn form(
 
 /// Every byte is where sections 4.1 to 4.8 want it, and nothing but the one part is there.
 fn assert_strict(form: &Form) {
-    let boundary = form.content_type.strip_prefix("multipart/form-data; boundary=");
+    let boundary = form
+        .content_type
+        .strip_prefix("multipart/form-data; boundary=");
     let boundary = boundary.unwrap();
     assert!((1..=70).contains(&boundary.len()));
     let delimiter = format!("--{boundary}");
@@ -61,7 +58,10 @@ fn assert_strict(form: &Form) {
             break;
         }
         // A tab may stand in a media type.
-        assert!(!line.chars().any(|c| c.is_control() && c != '\t'), "{line:?}");
+        assert!(
+            !line.chars().any(|c| c.is_control() && c != '\t'),
+            "{line:?}"
+        );
         lines.push(line);
     }
     let [disposition, content_type] = lines[..] else {
@@ -70,7 +70,9 @@ fn assert_strict(form: &Form) {
     assert_disposition(disposition, form);
     assert_eq!(content_type, format!("Content-Type: {}", form.file_type));
     let delimiter = format!("\r\n{delimiter}");
-    let end = rest.windows(delimiter.len()).position(|some| some == delimiter.as_bytes());
+    let end = rest
+        .windows(delimiter.len())
+        .position(|some| some == delimiter.as_bytes());
     let (file, rest) = rest.split_at(end.unwrap());
     assert!(file == form.file);
     assert_eq!(rest, format!("{delimiter}--\r\n").as_bytes());
@@ -78,7 +80,9 @@ fn assert_strict(form: &Form) {
 
 /// Two quoted strings. A backslash in one would escape what follows it for some, and not for others.
 fn assert_disposition(line: &str, form: &Form) {
-    let rest = line.strip_prefix("Content-Disposition: form-data; name=\"").unwrap();
+    let rest = line
+        .strip_prefix("Content-Disposition: form-data; name=\"")
+        .unwrap();
     let (field, rest) = rest.split_once('"').unwrap();
     let rest = rest.strip_prefix("; filename=\"").unwrap();
     let (name, rest) = rest.split_once('"').unwrap();

@@ -469,6 +469,7 @@ impl Record {
 
     fn seal(&mut self, at: Timestamp) -> Result<(), RecordError> {
         self.become_state(State::Finishing)?;
+        self.ended = None;
         self.last_activity = at;
         Ok(())
     }

@@ -91,6 +91,10 @@ fn value(message: &Message<'_>, name: &str) -> Option<Vec<u8>> {
         "@method" => message.method.to_string(),
         "@path" => [message.prefix, path].concat(),
         "@query" => format!("?{}", query.unwrap_or("")),
+        // Where there is no path, as in `CONNECT`, nothing of ours is asked for.
+        "@request-target" if message.uri.path_and_query().is_none() => {
+            [message.prefix, "/"].concat()
+        }
         "@request-target" => {
             let query = query.map_or(String::new(), |query| format!("?{query}"));
             [message.prefix, path, &query].concat()

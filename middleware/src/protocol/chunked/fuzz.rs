@@ -90,7 +90,11 @@ fn assert_created(config: &UploadConfig, parts: &Parts, new: &NewUpload) {
     let total = text(parts, "x-total-size").unwrap();
     assert_eq!(total, declared.total.to_string());
     let (min, max) = (config.uploads.min_chunk_size, config.uploads.max_chunk_size);
-    assert!(declared.chunk_size.is_none_or(|size| (min..=max).contains(&size)));
+    assert!(
+        declared
+            .chunk_size
+            .is_none_or(|size| (min..=max).contains(&size))
+    );
     assert_eq!(text(parts, "x-content-type"), declared.content_type);
     let has_digests = parts.headers.contains_key("repr-digest");
     assert_eq!(has_digests, !declared.digests.is_empty());

@@ -129,7 +129,9 @@ pub(super) fn parse(bytes: &[u8], salt: &Salt) -> Parsed {
         entries.push(entry);
         offset = next;
     }
-    let mut behind = (offset + 1..bytes.len()).filter_map(|offset| frame_at(bytes, salt, offset));
+    let mut behind = (offset + 1..bytes.len())
+        .filter(|&offset| may_begin(bytes, offset))
+        .filter_map(|offset| frame_at(bytes, salt, offset));
     let damaged = unreadable
         || behind.any(|(entry, _)| !may_be_torn(&entries, entry.as_ref()))
         || (entries.is_empty() && first_is_whole(bytes));
@@ -161,6 +163,26 @@ fn first_is_whole(bytes: &[u8]) -> bool {
                 .get(PREFIX_LEN + FRAME_HEAD_LEN + len - 1)
                 .is_some_and(|&last| last != 0)
     })
+}
+
+/// Whether a frame of this version may begin at `offset`, as far as shows without its checksum. Behind a
+/// broken frame one is looked for everywhere, and where lengths seem to be large everywhere, the
+/// checksums of them all would take minutes.
+fn may_begin(bytes: &[u8], offset: usize) -> bool {
+    let Some((len, rest)) = bytes
+        .get(offset..)
+        .and_then(|rest| rest.split_first_chunk())
+    else {
+        return false;
+    };
+    match (
+        u32::from_le_bytes(*len),
+        rest.get(FRAME_HEAD_LEN - len.len()..),
+    ) {
+        (29, Some([KIND_RECEIVED, ..])) | (1, Some([KIND_SYNCED, ..])) => true,
+        (_, Some([KIND_JSON, b'{', ..])) => true,
+        _ => false,
+    }
 }
 
 /// The frame at `offset`, if it checks, and where the next one begins. A frame that checks and holds

@@ -35,7 +35,11 @@ pub(crate) fn record(bytes: &[u8]) {
 fn assert_told(record: &Record) {
     let chunks = record::chunks(record, &[]);
     let held = record::read(&fields(record), &chunks).unwrap();
-    let Held { record: read, peer, since } = held;
+    let Held {
+        record: read,
+        peer,
+        since,
+    } = held;
     assert_eq!(essence(&read), essence(record));
     assert_eq!(peer.name, "one");
     assert_eq!(peer.url.as_deref(), Some("http://one.example"));
@@ -58,7 +62,11 @@ pub(super) fn fields(record: &Record) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The same, changed by what `new` entries made of `before`.
-pub(super) fn changed(before: &Record, after: &Record, new: &[Entry]) -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
+pub(super) fn changed(
+    before: &Record,
+    after: &Record,
+    new: &[Entry],
+) -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
     let mut fields = fields(before);
     let revision = ("revision", after.revision.to_string().into_bytes());
     for (name, value) in record::changed(after, new).into_iter().chain([revision]) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::keys::Keys;
 use super::fuzz::{self, changed, essence, fields, lived};
+use super::keys::Keys;
 use super::record;
 use crate::upload::tests::sample::{answer, header, key};
 use crate::upload::{Entry, Failure, Header, Owner, Record, Timestamp};
