@@ -29,6 +29,9 @@ mod event;
 mod feed;
 mod follower;
 mod future;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handoff;
 mod health;
 mod hooks;

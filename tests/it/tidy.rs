@@ -18,6 +18,7 @@ const RANKS: [&[&str]; 6] = [
         "layer",
         "service",
         "future",
+        "fuzzing",
         "authorise",
         "checked",
         "body",

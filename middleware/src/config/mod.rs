@@ -78,6 +78,8 @@ pub use tables::{
     Method, Metrics, Mode, Network, OnConflict, OnUnknown, Rufh104, Scheme, Security, SecurityKey,
     Server, SessionStore, Sessions, Storage, Timeouts, Times, UploadConfig, Uploads, Workers,
 };
+#[cfg(any(test, fuzzing))]
+pub(crate) use text::is_field_name;
 pub(crate) use watch::Watch;
 
 #[cfg(test)]

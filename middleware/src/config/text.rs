@@ -123,9 +123,10 @@ pub(super) fn is_visible(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The name of a form field: short and without control characters, for it becomes part of a header.
-pub(super) fn is_field_name(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && !text.chars().any(char::is_control)
+/// The name of a form field: short and without control characters, for it becomes part of a header, and
+/// without `\`, which escapes what follows it for some readers and not for others.
+pub(crate) fn is_field_name(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && !text.contains('\\') && !text.chars().any(char::is_control)
 }
 
 /// The name of a network interface, `*` and `?` standing for any characters and any one.
@@ -290,7 +291,7 @@ mod tests {
         assert_split(
             is_field_name,
             &["file", "my file"],
-            &["", "a\nb", &"x".repeat(129)],
+            &["", "a\nb", "a\\", &"x".repeat(129)],
         );
         assert_split(is_visible, &["k1"], &["", "a b", "ü"]);
     }

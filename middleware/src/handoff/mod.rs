@@ -6,6 +6,8 @@
 
 mod body;
 mod capture;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod multipart;
 mod template;
 

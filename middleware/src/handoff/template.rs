@@ -10,7 +10,7 @@ use super::body::{Digested, HandoffBody};
 use super::multipart;
 use crate::config;
 use crate::engine::Delivery;
-use crate::upload::{FileName, Header};
+use crate::upload::{Declaration, FileName};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const OCTETS: &str = "application/octet-stream";
@@ -74,7 +74,7 @@ impl Template {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
-        add_kept_headers(headers, &header);
+        add_kept_headers(headers, declaration);
         insert_text(headers, CONTENT_TYPE, &content_type);
         headers.insert(CONTENT_LENGTH, len.into());
         insert_text(headers, IDEMPOTENCY_KEY, &key.to_string());
@@ -89,8 +89,7 @@ impl Template {
     }
 }
 
-fn add_kept_headers(headers: &mut http::HeaderMap, header: &Header) {
-    let declaration = &header.declaration;
+pub(super) fn add_kept_headers(headers: &mut http::HeaderMap, declaration: &Declaration) {
     if let Some(host) = &declaration.host {
         insert_text(headers, HOST, host);
     }
@@ -110,7 +109,7 @@ fn insert_text(headers: &mut http::HeaderMap, name: HeaderName, text: &str) {
 }
 
 /// The file's name beside a raw body (RFC 6266).
-fn disposition(name: &FileName) -> String {
+pub(super) fn disposition(name: &FileName) -> String {
     format!(
         "attachment; filename*=UTF-8''{}",
         utf8_percent_encode(name.as_str(), ATTR_CHAR)

@@ -28,3 +28,10 @@ pub use peers::{Bound, Cancel, News, Once, Peer, Peers, Share, Spent, Told};
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz {
+    pub(crate) use super::disk::fuzz as disk;
+    #[cfg(feature = "redis")]
+    pub(crate) use super::redis::fuzz as redis;
+}

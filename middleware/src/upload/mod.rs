@@ -29,7 +29,9 @@ pub use rules::{Deadlines, Verdict, chunk_gaps, chunk_span, retry_delay, total_c
 pub use state::State;
 pub use timestamp::Timestamp;
 
-#[cfg(any(test, feature = "conformance"))]
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+#[cfg(any(test, fuzzing, feature = "conformance"))]
 pub(crate) mod sample;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -236,6 +236,9 @@ pub enum RecordError {
     /// The first entry is not `Created`, or a later one is.
     #[error("an upload begins with exactly one header")]
     Header,
+    /// The header gives sizes that no upload has.
+    #[error("an upload has at most 2^63-1 bytes, in chunks of at least one")]
+    Size,
     /// The state does not allow it.
     #[error("an upload that is {from} cannot become {to}")]
     Move {
@@ -287,6 +290,10 @@ impl Record {
             return Err(RecordError::Header);
         };
         let mut record = Self::new(header);
+        let total = record.header.declaration.total;
+        if record.chunk_size == 0 || i64::try_from(total).is_err() {
+            return Err(RecordError::Size);
+        }
         for entry in entries {
             record.apply(&entry)?;
         }
@@ -462,6 +469,7 @@ impl Record {
 
     fn seal(&mut self, at: Timestamp) -> Result<(), RecordError> {
         self.become_state(State::Finishing)?;
+        self.ended = None;
         self.last_activity = at;
         Ok(())
     }

@@ -7,6 +7,8 @@
 
 mod base;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod sign;
 mod verify;
 

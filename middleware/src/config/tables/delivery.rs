@@ -111,7 +111,7 @@ pub(super) fn keys() -> Vec<Key> {
         valid: text::is_body_method,
     };
     let field = Text {
-        expected: "a name of 1 to 128 bytes such as \"file\"",
+        expected: "a name of 1 to 128 bytes without \\ such as \"file\"",
         valid: text::is_field_name,
     };
     let header = Text {

@@ -7,6 +7,8 @@
 mod answer;
 mod event;
 mod filename;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod parse;
 mod route;
 

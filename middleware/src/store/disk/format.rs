@@ -61,19 +61,25 @@ pub(super) fn push_frame(
     offset: u64,
     entry: &Entry,
 ) -> Result<(), serde_json::Error> {
+    push_payload(out, salt, offset, &payload(entry)?).map_err(serde_json::Error::io)
+}
+
+/// Adds the frame around a payload.
+pub(super) fn push_payload(
+    out: &mut Vec<u8>,
+    salt: &Salt,
+    offset: u64,
+    payload: &[u8],
+) -> io::Result<()> {
     let frame_offset = offset + out.len() as u64;
-    let payload = payload(entry)?;
-    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     if payload.len() > PAYLOAD_LEN_MAX {
         let message = "an entry of the log is too long";
-        return Err(serde_json::Error::io(io::Error::new(
-            io::ErrorKind::InvalidData,
-            message,
-        )));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
+    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(&check(salt, frame_offset, &payload).to_le_bytes());
-    out.extend_from_slice(&payload);
+    out.extend_from_slice(&check(salt, frame_offset, payload).to_le_bytes());
+    out.extend_from_slice(payload);
     Ok(())
 }
 
@@ -123,7 +129,9 @@ pub(super) fn parse(bytes: &[u8], salt: &Salt) -> Parsed {
         entries.push(entry);
         offset = next;
     }
-    let mut behind = (offset + 1..bytes.len()).filter_map(|offset| frame_at(bytes, salt, offset));
+    let mut behind = (offset + 1..bytes.len())
+        .filter(|&offset| may_begin(bytes, offset))
+        .filter_map(|offset| frame_at(bytes, salt, offset));
     let damaged = unreadable
         || behind.any(|(entry, _)| !may_be_torn(&entries, entry.as_ref()))
         || (entries.is_empty() && first_is_whole(bytes));
@@ -155,6 +163,25 @@ fn first_is_whole(bytes: &[u8]) -> bool {
                 .get(PREFIX_LEN + FRAME_HEAD_LEN + len - 1)
                 .is_some_and(|&last| last != 0)
     })
+}
+
+/// Whether a frame of this version may begin at `offset`, as far as shows without its checksum. Behind a
+/// broken frame one is looked for everywhere, and where lengths seem to be large everywhere, the
+/// checksums of them all would take minutes.
+fn may_begin(bytes: &[u8], offset: usize) -> bool {
+    let head = bytes
+        .get(offset..)
+        .and_then(|rest| rest.split_first_chunk());
+    let Some((len, payload)) = head.and_then(|(len, rest)| {
+        let payload = rest.get(FRAME_HEAD_LEN - len.len()..)?;
+        Some((u32::from_le_bytes(*len), payload))
+    }) else {
+        return false;
+    };
+    matches!(
+        (len, payload),
+        (29, [KIND_RECEIVED, ..]) | (1, [KIND_SYNCED, ..]) | (_, [KIND_JSON, b'{', ..])
+    )
 }
 
 /// The frame at `offset`, if it checks, and where the next one begins. A frame that checks and holds

@@ -8,6 +8,8 @@
 mod delivering;
 mod file;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 
 use std::collections::HashSet;
 use std::io;

@@ -12,6 +12,8 @@
 
 mod check;
 mod forget;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identity;
 mod index;
 mod keys;

@@ -5,152 +5,16 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::fuzz::{self, changed, essence, fields, lived};
 use super::keys::Keys;
-use super::record::{self, Held};
+use super::record;
 use crate::upload::tests::sample::{answer, header, key};
 use crate::upload::{Entry, Failure, Header, Owner, Record, Timestamp};
 
-/// What Redis would hold of a record that was told whole.
-fn fields(record: &Record) -> Vec<(String, Vec<u8>)> {
-    let told = record::all(record, Some("http://one.example"));
-    let told = told
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value));
-    let ours = [
-        ("server", "one".to_owned()),
-        ("fence", "5".to_owned()),
-        ("revision", record.revision.to_string()),
-    ];
-    let ours = ours.map(|(name, value)| (name.to_owned(), value.into_bytes()));
-    told.chain(ours).collect()
-}
-
-/// The same, changed by what `new` entries made of `before`.
-fn changed(before: &Record, after: &Record, new: &[Entry]) -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
-    let mut fields = fields(before);
-    let revision = ("revision", after.revision.to_string().into_bytes());
-    for (name, value) in record::changed(after, new).into_iter().chain([revision]) {
-        fields.retain(|(known, _)| known != name);
-        fields.push((name.to_owned(), value));
-    }
-    let mut bits = record::chunks(before, &[]);
-    for (chunk, held) in record::changed_chunks(after, new) {
-        let chunk = usize::try_from(chunk).unwrap();
-        bits.resize(bits.len().max(chunk / 8 + 1), 0);
-        let bit = 0x80 >> (chunk % 8);
-        match held {
-            true => bits[chunk / 8] |= bit,
-            false => bits[chunk / 8] &= !bit,
-        }
-    }
-    (fields, bits)
-}
-
-/// All of a record that others are told.
-fn essence(record: &Record) -> String {
-    let spans: Vec<_> = record.ranges.iter().map(|(span, _)| span).collect();
-    format!(
-        "{:?} {:?} {} {} {spans:?} {:?} {:?} {} {:?} {:?} {:?} {:?} {:?}",
-        record.header,
-        record.state,
-        record.revision,
-        record.chunk_size,
-        record.last_activity,
-        record.ended,
-        record.attempts,
-        record.failure,
-        record.answer,
-        record.stored_name,
-        record.sha256,
-        record.crc32c,
-    )
-}
-
-/// The record that `entries` lead to, as far as they can follow, in chunks of ten bytes.
-fn lived(entries: &[Entry]) -> Record {
-    let mut record = Record::new(header(30));
-    record.apply(&Entry::ChunkSize { bytes: 10 }).unwrap();
-    for entry in entries {
-        // What cannot follow is left out.
-        let _ = record.apply(entry);
-    }
-    record
-}
-
-/// An entry that may follow others of an upload of three chunks.
-fn likely() -> impl Strategy<Value = Entry> {
-    let at = Timestamp(3_000);
-    let ended = |status| Entry::HandoffEnded {
-        answer: Some(answer(status)),
-        name: None,
-        sha256: Some("ab".repeat(32)),
-        at,
-    };
-    let failed = |failure| Entry::HandoffFailed { failure, at };
-    prop_oneof![
-        6 => (0..3_u64, any::<u32>()).prop_map(move |(chunk, crc)| Entry::Received {
-            start: chunk * 10,
-            len: 10,
-            crc,
-            at: Timestamp(at.0 + chunk),
-        }),
-        1 => (0..3_u64).prop_map(move |chunk| Entry::Withdrawn {
-            start: chunk * 10,
-            len: 10,
-            at,
-        }),
-        1 => Just(Entry::Synced),
-        3 => Just(Entry::Sealed { at }),
-        3 => Just(Entry::HandoffBegun { at }),
-        1 => Just(failed(Failure::TimedOut)),
-        1 => Just(failed(Failure::Answered(answer(503)))),
-        1 => Just(ended(201)),
-        1 => Just(ended(422)),
-        1 => Just(Entry::DigestMismatch { at }),
-        1 => Just(Entry::Cancelled { at }),
-    ]
-}
-
 proptest! {
     #[test]
-    fn what_is_told_whole_is_read(entries in vec(likely(), 0..20)) {
-        let record = lived(&entries);
-        let chunks = record::chunks(&record, &[]);
-        let Held { record: read, peer, since } = record::read(&fields(&record), &chunks).unwrap();
-        prop_assert_eq!(essence(&read), essence(&record));
-        prop_assert_eq!(peer.name, "one");
-        prop_assert_eq!(peer.url.as_deref(), Some("http://one.example"));
-        prop_assert_eq!(since, Timestamp(5));
-    }
-
-    #[test]
-    fn what_is_told_as_it_changes_is_read(
-        entries in vec(likely(), 0..20),
-        new in vec(likely(), 1..4),
-    ) {
-        let before = lived(&entries);
-        let mut after = before.clone();
-        let new: Vec<_> = new.into_iter().filter(|entry| after.apply(entry).is_ok()).collect();
-        // The chunk size stands in every change, and comes before all chunks.
-        let (fields, bits) = changed(&before, &after, &new);
-        let read = record::read(&fields, &bits).unwrap().record;
-        prop_assert_eq!(essence(&read), essence(&after));
-    }
-
-    #[test]
-    fn rubbish_is_refused_by_name_and_never_believed(
-        entries in vec(likely(), 0..20),
-        at in any::<prop::sample::Index>(),
-        rubbish in vec(any::<u8>(), 0..40),
-        chunks in vec(any::<u8>(), 0..4),
-    ) {
-        let mut fields = fields(&lived(&entries));
-        let at = at.index(fields.len());
-        fields[at].1 = rubbish;
-        if let Ok(held) = record::read(&fields, &chunks) {
-            let total = held.record.header.declaration.total;
-            prop_assert!(held.record.ranges.bytes() <= total);
-        }
+    fn what_is_told_is_read(bytes in vec(any::<u8>(), 0..200)) {
+        fuzz::record(&bytes);
     }
 }
 

@@ -1,123 +1,12 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::upload::{Crc32c, Overlap, Piece, Ranges, Span};
-
-/// A file as a map of bytes: which piece holds each, if one does.
-struct Map(Vec<Option<Span>>);
-
-impl Map {
-    fn holders(&self, span: Span) -> Vec<Span> {
-        let bytes = span.start as usize..span.end() as usize;
-        self.0[bytes].iter().flatten().copied().collect()
-    }
-
-    fn set(&mut self, span: Span, holder: Option<Span>) {
-        self.0[span.start as usize..span.end() as usize].fill(holder);
-    }
-
-    fn gaps(&self) -> Vec<Span> {
-        let mut gaps: Vec<Span> = Vec::new();
-        for (at, _) in self
-            .0
-            .iter()
-            .enumerate()
-            .filter(|(_, holder)| holder.is_none())
-        {
-            match gaps.last_mut() {
-                Some(gap) if gap.end() == at as u64 => gap.len += 1,
-                _ => gaps.push(Span {
-                    start: at as u64,
-                    len: 1,
-                }),
-            }
-        }
-        gaps
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Insert(Span),
-    Withdraw(Span),
-}
-
-const TOTAL: u64 = 48;
-
-fn span() -> impl Strategy<Value = Span> {
-    (0..TOTAL)
-        .prop_flat_map(|start| (Just(start), 1..=(TOTAL - start).min(12)))
-        .prop_map(|(start, len)| Span { start, len })
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        4 => span().prop_map(Step::Insert),
-        1 => span().prop_map(Step::Withdraw),
-    ];
-    vec(step, 0..60)
-}
-
-fn crc_of(span: Span) -> u32 {
-    Crc32c::of(&span.start.to_le_bytes())
-}
-
-fn assert_same(ranges: &Ranges, map: &Map) {
-    let held = map.0.iter().flatten().count() as u64;
-    assert_eq!(ranges.bytes(), held);
-    assert_eq!(ranges.is_empty(), held == 0);
-    assert_eq!(ranges.gaps(TOTAL).collect::<Vec<_>>(), map.gaps());
-    let mut pieces: Vec<Span> = map.0.iter().flatten().copied().collect();
-    pieces.dedup();
-    assert_eq!(ranges.len(), pieces.len());
-    let expected = pieces.iter().map(|&span| {
-        (
-            span,
-            Piece {
-                len: span.len,
-                crc: crc_of(span),
-            },
-        )
-    });
-    assert_eq!(
-        ranges.iter().collect::<Vec<_>>(),
-        expected.collect::<Vec<_>>()
-    );
-    assert_eq!(ranges.crc(TOTAL).is_some(), held == TOTAL);
-}
+use crate::upload::{Crc32c, Piece, Ranges, Span, fuzz};
 
 proptest! {
     #[test]
-    fn ranges_are_a_map_of_bytes(steps in steps()) {
-        let mut ranges = Ranges::default();
-        let mut map = Map(vec![None; TOTAL as usize]);
-        for step in steps {
-            match step {
-                Step::Insert(span) => {
-                    let holders = map.holders(span);
-                    match ranges.overlapping(span) {
-                        Some(held) => prop_assert!(holders.contains(&held)),
-                        None => prop_assert!(holders.is_empty()),
-                    }
-                    match ranges.insert(span, crc_of(span)) {
-                        Ok(()) => {
-                            prop_assert!(holders.is_empty());
-                            map.set(span, Some(span));
-                        }
-                        Err(Overlap(held)) => prop_assert!(holders.contains(&held)),
-                    }
-                }
-                Step::Withdraw(span) => {
-                    let held = map.0[span.start as usize] == Some(span);
-                    prop_assert_eq!(ranges.piece(span).is_some(), held);
-                    prop_assert_eq!(ranges.withdraw(span), held);
-                    if held {
-                        map.set(span, None);
-                    }
-                }
-            }
-            assert_same(&ranges, &map);
-        }
+    fn ranges_are_a_map_of_bytes(steps in vec(any::<u8>(), 0..120)) {
+        fuzz::ranges(&steps);
     }
 
     #[test]
