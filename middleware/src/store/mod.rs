@@ -30,8 +30,4 @@ pub use peers::{Bound, Cancel, News, Once, Peer, Peers, Share, Spent, Told};
 pub mod conformance;
 
 #[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz {
-    pub(crate) use super::disk::fuzz as disk;
-    #[cfg(feature = "redis")]
-    pub(crate) use super::redis::fuzz as redis;
-}
+pub(crate) mod fuzz;

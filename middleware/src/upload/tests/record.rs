@@ -153,7 +153,9 @@ impl Model {
                 (self.state, self.in_handoff, self.ended) = (Receiving, false, None);
                 self.last_activity = *at;
             }
-            Entry::Sealed { at } => (self.state, self.last_activity) = (Finishing, *at),
+            Entry::Sealed { at } => {
+                (self.state, self.last_activity, self.ended) = (Finishing, *at, None);
+            }
             Entry::HandoffBegun { .. } => {
                 (self.state, self.in_handoff, self.ended) = (Finishing, true, None);
                 self.attempts += 1;
