@@ -3,9 +3,9 @@
 //!
 //! 1. A case says what may come of it ([`case`]); the runner asserts more after each one: the
 //!    server lives and takes a good upload, nothing lies outside of its directories, no secret and
-//!    no session id is in an answer or in the log, and descriptors and memory come back ([`check`]).
+//!    no session id is in an answer or in the log, and descriptors and memory come back (`check`).
 //! 2. Cases of one configuration share servers; a server plays one case at a time, so that all
-//!    that is measured belongs to that case ([`lane`]).
+//!    that is measured belongs to that case (`lane`).
 //! 3. A case that is `known` to fail must fail: the day it passes, its mark must go.
 
 mod answers;
