@@ -17,15 +17,16 @@ const RECORDS_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Ahead {
     path: PathBuf,
-    file: File,
+    /// Opened when there is something to be written.
+    file: Option<File>,
     records: usize,
     /// With how many records it is shortened.
     shorten_at: usize,
 }
 
 impl Ahead {
-    /// Opens the file, and makes one where there is none; answers what it says of signatures that were
-    /// made at `horizon` or later.
+    /// Reads the file, where there is one: what it says of signatures that were made at `horizon` or
+    /// later.
     pub(super) fn open(path: &Path, horizon: u64) -> io::Result<(Self, HashMap<[u8; 16], u64>)> {
         let bytes = match fs::read(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -34,20 +35,27 @@ impl Ahead {
         // A record that was cut short was never used.
         let used = bytes.chunks_exact(RECORD_LEN).map(read);
         let used: HashMap<_, _> = used.filter(|(_, created)| *created >= horizon).collect();
-        let file = write(path, &used, horizon)?;
-        let this = Self {
+        let mut this = Self {
             path: path.to_owned(),
-            file,
+            file: None,
             records: used.len(),
             shorten_at: RECORDS_MAX.max(2 * used.len()),
         };
+        if bytes.len() != used.len() * RECORD_LEN {
+            this.file = Some(write(path, &used, horizon)?);
+        }
         Ok((this, used))
     }
 
     /// Adds one.
     pub(super) fn note(&mut self, nonce: Nonce) -> Result<(), Denied> {
         let record = record(&nonce.print, nonce.created);
-        self.file.write_all(&record).map_err(|error| lost(&error))?;
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => append(&self.path).map_err(|error| lost(&error))?,
+        };
+        file.write_all(&record).map_err(|error| lost(&error))?;
+        self.file = Some(file);
         self.records += 1;
         Ok(())
     }
@@ -62,7 +70,8 @@ impl Ahead {
         used: &HashMap<[u8; 16], u64>,
         now: u64,
     ) -> Result<(), Denied> {
-        self.file = write(&self.path, used, now).map_err(|error| lost(&error))?;
+        let file = write(&self.path, used, now).map_err(|error| lost(&error))?;
+        self.file = Some(file);
         self.records = used.values().filter(|created| **created >= now).count();
         self.shorten_at = RECORDS_MAX.max(2 * self.records);
         Ok(())
@@ -72,6 +81,11 @@ impl Ahead {
 fn lost(error: &io::Error) -> Denied {
     tracing::error!(%error, "it cannot be kept which signatures were used");
     Denied::Unknowable
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).open(path)
 }
 
 /// Writes a file of those that were made at `horizon` or later, in place of the one there is.

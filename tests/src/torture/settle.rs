@@ -24,7 +24,15 @@ const SWEEP_MAX: Duration = Duration::from_secs(20);
 const ASK_EVERY: Duration = Duration::from_millis(5);
 
 /// What may stay in a state directory that has no upload.
-const KEPT: &[&str] = &["lock", "secret", "volatile", "delivering", "lost", "server"];
+const KEPT: &[&str] = &[
+    "lock",
+    "secret",
+    "volatile",
+    "delivering",
+    "lost",
+    "server",
+    "ahead",
+];
 /// What deduplication remembers, in store mode.
 const DEDUP: &str = "dedup";
 
