@@ -42,7 +42,10 @@ impl Ahead {
             shorten_at: RECORDS_MAX.max(2 * used.len()),
         };
         if bytes.len() != used.len() * RECORD_LEN {
-            this.file = Some(write(path, &used, horizon)?);
+            let whole = bytes.len() / RECORD_LEN * RECORD_LEN;
+            // A full disk keeps nobody from starting.
+            let file = write(path, &used, horizon).or_else(|_| cut(path, whole as u64));
+            this.file = Some(file?);
         }
         Ok((this, used))
     }
@@ -86,6 +89,13 @@ fn lost(error: &io::Error) -> Denied {
 fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600).open(path)
+}
+
+/// Takes off what was cut short.
+fn cut(path: &Path, len: u64) -> io::Result<File> {
+    let file = append(path)?;
+    file.set_len(len)?;
+    Ok(file)
 }
 
 /// Writes a file of those that were made at `horizon` or later, in place of the one there is.

@@ -15,4 +15,5 @@ mod slow_http2;
 mod stop;
 mod ticks;
 
+#[cfg(feature = "tls")]
 pub(super) use server::LIMITS;
