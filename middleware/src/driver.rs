@@ -1,5 +1,5 @@
-use std::fmt::Write as _;
-use std::net::SocketAddr;
+mod summary;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,14 @@ use tower_service::Service;
 use bytes::Bytes;
 
 use crate::admission::Figures;
-use crate::auth;
 use crate::body::{AppResponse, BoxError, RequestBody};
-use crate::config::{self, Durability, Scheme, UploadConfig};
+#[cfg(feature = "serve")]
+use crate::config::Live;
+use crate::config::{SessionStore, UploadConfig};
 use crate::dedup;
 use crate::engine::{Deliver, Engine};
-use crate::follower::{Follower, OnReload};
-use crate::future::Handler;
+use crate::follower::{Follower, OnReload, Trouble, follow_files};
+use crate::handler::Handler;
 #[cfg(not(feature = "serve"))]
 use crate::layer::MetricsPort;
 use crate::layer::Shared;
@@ -112,7 +113,7 @@ impl Driver {
 
     /// What to show new connections, for who does.
     #[cfg(feature = "serve")]
-    pub(crate) fn identity(&mut self) -> Arc<config::Live<Option<tls::Identity>>> {
+    pub(crate) fn identity(&mut self) -> Arc<Live<Option<tls::Identity>>> {
         self.secures = true;
         Arc::clone(&self.shared.identity)
     }
@@ -132,12 +133,14 @@ impl Driver {
         let follower = Follower::new(shared, self.file, self.asked, self.on_reload);
         let following = || Arc::clone(&follower).run();
         let securing = || follow_identity(Arc::clone(&self.shared));
+        let keying = || follow_secret(Arc::clone(&self.shared));
         tokio::join!(
             kept_up(work),
             kept_up(sharing),
             kept_up(metrics),
             kept_up(following),
-            kept_up(securing)
+            kept_up(securing),
+            kept_up(keying)
         );
     }
 
@@ -146,132 +149,6 @@ impl Driver {
     pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static {
         let engine = Arc::clone(&self.shared.engine);
         async move { engine.drain().await }
-    }
-
-    /// What a person wants to know at start, for a server that listens on `address`.
-    #[must_use]
-    pub fn summary(&self, address: SocketAddr) -> String {
-        let rules = self.shared.rules.now();
-        let config = &rules.config;
-        let state_dir = config.uploads.state_dir.display();
-        let sessions = if config.keeps_sessions() {
-            match config.sessions.store {
-                config::SessionStore::Redis => format!(
-                    "shared in Redis as {}, logs and bytes in {state_dir}",
-                    config.server.name.as_deref().unwrap_or("this server")
-                ),
-                _ => format!("on disk, in {state_dir}"),
-            }
-        } else {
-            format!("in memory, their bytes in {state_dir}")
-        };
-        let mut text = format!("Listening on {}://{address}\n\n", self.protocol());
-        let rows = [
-            ("dialects", self.dialects()),
-            ("sessions", sessions),
-            ("durability", durability(config.durability()).to_owned()),
-            ("delivery", delivery(&config.delivery)),
-            ("signatures", self.signatures()),
-        ];
-        let duplicates = self.duplicates().map(|value| ("duplicates", value));
-        let metrics = self.metrics().map(|value| ("metrics", value));
-        for (name, value) in rows.into_iter().chain(duplicates).chain(metrics) {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "  {name:<11}{value}");
-        }
-        text.push_str(&self.how_to_try(address));
-        text
-    }
-
-    fn protocol(&self) -> &'static str {
-        match self.shared.identity.now().is_some() {
-            true => "https",
-            false => "http",
-        }
-    }
-
-    fn dialects(&self) -> String {
-        if self.shared.rules.now().config.speaks_chunked() {
-            "chunked (POST and PUT /upload/chunked, GET /upload/status and /upload/events)"
-                .to_owned()
-        } else {
-            "none".to_owned()
-        }
-    }
-
-    fn duplicates(&self) -> Option<String> {
-        let settings = dedup::Settings::of(&self.shared.rules.now().config)?;
-        Some(settings.to_string())
-    }
-
-    #[cfg(feature = "serve")]
-    fn metrics(&self) -> Option<String> {
-        let address = self.port.as_ref()?.address().ok()?;
-        Some(format!("http://{address}/metrics"))
-    }
-
-    #[cfg(not(feature = "serve"))]
-    fn metrics(&self) -> Option<String> {
-        None
-    }
-
-    fn signatures(&self) -> String {
-        let rules = self.shared.rules.now();
-        if !rules.config.security.enabled {
-            return "none: anybody who reaches this server may upload".to_owned();
-        }
-        let schemes = [(Scheme::Message, "message"), (Scheme::Path, "path")];
-        let accepted = schemes
-            .into_iter()
-            .filter(|(scheme, _)| rules.gate.accepts(*scheme));
-        let accepted: Vec<_> = accepted.map(|(_, name)| name).collect();
-        let accepted = accepted.join(" or ");
-        match rules.gate.ring().made_at() {
-            Some(path) => format!(
-                "scheme {accepted}, with the secret made for you in {}",
-                path.display()
-            ),
-            None => format!("scheme {accepted}, with the configured secret"),
-        }
-    }
-
-    /// Commands to copy. A signature is printed only where the server made the secret: whoever
-    /// reads this output may read the secret's file as well.
-    fn how_to_try(&self, address: SocketAddr) -> String {
-        const PATH: &str = "/upload/chunked";
-        let gate = &self.shared.rules.now().gate;
-        let ring = gate.ring();
-        let key = gate.signing().filter(|_| gate.accepts(Scheme::Path));
-        if key.is_none() && gate.accepts(Scheme::Message) {
-            return format!(
-                "\nTry it:\n  steadfast-server sign --host {address} --path {PATH} \\\n    \
-                 --header X-Filename=hello.txt --header X-Total-Size=5 |\n  \
-                 curl -i -X POST -H @- http://{address}{PATH}\n"
-            );
-        }
-        let signature = match (key, ring.made_at()) {
-            (None, _) => String::new(),
-            (Some(key), Some(_)) => {
-                let signature = auth::path::sign(key.secret.expose(), PATH);
-                format!(" \\\n    -H 'X-Signature: {signature}'")
-            }
-            (Some(_), None) => " \\\n    -H \"X-Signature: $SIGNATURE\"".to_owned(),
-        };
-        let mut text = format!(
-            "\nTry it:\n  curl -i -X POST -H 'X-Filename: hello.txt' -H 'X-Total-Size: 5'{signature} \\\n    {}://{address}{PATH}\n",
-            self.protocol()
-        );
-        if key.is_some() {
-            let secret = match ring.made_at() {
-                Some(path) => format!("$(cat {})", path.display()),
-                None => "$SECRET".to_owned(),
-            };
-            let _ = write!(
-                text,
-                "\nA signature is made of the secret and the path:\n  printf %s {PATH} | openssl dgst -sha256 -hmac \"{secret}\" -r | cut -d' ' -f1\n"
-            );
-        }
-        text
     }
 }
 
@@ -395,6 +272,26 @@ async fn follow_identity(shared: Arc<Shared>) {
     by_config(&shared, part, work).await;
 }
 
+/// Takes up a secret that is replaced in its file. Where servers share their sessions all of them have the
+/// same one, and it is read when they begin.
+async fn follow_secret(shared: Arc<Shared>) {
+    let part = |config: &UploadConfig| {
+        let is_ours = config.security.enabled && config.sessions.store != SessionStore::Redis;
+        config.security.secret_file.clone().filter(|_| is_ours)
+    };
+    let work = |config: Arc<UploadConfig>| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let Some(file) = part(&config) else { return };
+            let reader = Arc::clone(&shared);
+            let mut trouble = Trouble::default();
+            let take = |taken| _ = trouble.check("the secret", taken);
+            follow_files(vec![file], move || reader.take_secret(), take).await;
+        }
+    };
+    by_config(&shared, part, work).await;
+}
+
 /// Lets files with the same content share their space, where that is asked for.
 async fn share_space(shared: Arc<Shared>) {
     // Had by the thread that does the work, until it has ended.
@@ -470,30 +367,6 @@ fn tell_refused(told: &mut u64, figures: Figures) {
             waits,
             "Requests that were refused since the start, as the disk does not keep up: {refused}"
         );
-    }
-}
-
-fn durability(level: Durability) -> &'static str {
-    match level {
-        Durability::Power => {
-            "power: what is acknowledged survives the death of the server, and a power cut"
-        }
-        Durability::Process => {
-            "process: what is acknowledged survives the death of the server, not a power cut"
-        }
-    }
-}
-
-fn delivery(delivery: &config::Delivery) -> String {
-    match delivery.mode {
-        config::Mode::Store => format!("into {}", delivery.storage_path.display()),
-        config::Mode::Handler => {
-            let form = match delivery.form {
-                config::Form::Multipart => format!("multipart field \"{}\"", delivery.field),
-                config::Form::Raw => "the body".to_owned(),
-            };
-            format!("{} {}, the file as {form}", delivery.method, delivery.path)
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::{self, Effect, UploadConfig, Watch};
+use crate::error::Error;
 use crate::layer::Shared;
 
 /// A file that does not change for so long is whole.
@@ -52,28 +53,17 @@ impl Follower {
         let Some(file) = self.file.clone() else {
             return;
         };
-        let mut watch = None;
-        loop {
-            let (this, file) = (Arc::clone(&self), file.clone());
-            // All that asks a disk, which may take its time.
-            let looked = tokio::task::spawn_blocking(move || this.look(&file, watch)).await;
-            let current = looked.unwrap_or_else(|error| resume_unwind(error.into_panic()));
-            current.changed().await;
-            watch = Some(current);
-        }
+        let paths = vec![file.clone()];
+        follow_files(paths, move || self.look(&file), |()| {}).await;
     }
 
-    /// Looks at the file; answers what tells when to look again.
-    fn look(&self, file: &Path, watch: Option<Watch>) -> Watch {
-        // Before it is read: what changes meanwhile is told.
-        let watch = watch.filter(|watch| watch.is_current(&[file]));
-        let watch = watch.unwrap_or_else(|| Watch::start(&[file]));
+    fn look(&self, file: &Path) {
         let Some(text) = stable(file) else {
-            return watch;
+            return;
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.text.as_ref() == Some(&text) {
-            return watch;
+            return;
         }
         if let Err(trouble) = self.take(&mut told, file, &text) {
             for line in trouble.lines() {
@@ -82,7 +72,6 @@ impl Follower {
             tracing::error!("the configuration in force stays as it is");
         }
         told.text = Some(text);
-        watch
     }
 
     /// # Errors
@@ -113,6 +102,55 @@ impl Follower {
     }
 }
 
+/// Does `read`, which asks a disk, now and whenever one of the files at `paths` may be another; `take` gets
+/// what it answers. Never ends.
+pub(crate) async fn follow_files<T: Send + 'static>(
+    paths: Vec<PathBuf>,
+    read: impl Fn() -> T + Send + Sync + 'static,
+    mut take: impl FnMut(T),
+) {
+    let (paths, read) = (Arc::new(paths), Arc::new(read));
+    let mut watch = None;
+    loop {
+        let (paths, read) = (Arc::clone(&paths), Arc::clone(&read));
+        // A disk may take its time.
+        let looked = tokio::task::spawn_blocking(move || {
+            // Before they are read: what changes meanwhile is told.
+            let watch = watch.filter(|watch: &Watch| watch.is_current(&paths));
+            let watch = watch.unwrap_or_else(|| Watch::start(&paths));
+            (watch, read())
+        });
+        let looked = looked.await;
+        let (current, found) = looked.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+        take(found);
+        current.changed().await;
+        watch = Some(current);
+    }
+}
+
+/// What was last said to be wrong with a file, so that it is said once.
+#[derive(Default)]
+pub(crate) struct Trouble(Option<String>);
+
+impl Trouble {
+    /// What was found; if that cannot be used, says why, and that `what` stays as it is.
+    pub(crate) fn check<T>(&mut self, what: &str, found: Result<T, Error>) -> Option<T> {
+        let (found, trouble) = match found {
+            Ok(found) => (Some(found), None),
+            Err(error) => (None, Some(with_causes(&error))),
+        };
+        if let Some(text) = trouble
+            .as_ref()
+            .filter(|text| self.0.as_ref() != Some(text))
+        {
+            tracing::error!("{text}");
+            tracing::error!("{what} stays as it is");
+        }
+        self.0 = trouble;
+        found
+    }
+}
+
 /// The text of a file that nobody is writing; nothing if somebody is, or it cannot be read: then it
 /// is told when that has changed.
 fn stable(file: &Path) -> Option<String> {
@@ -123,7 +161,7 @@ fn stable(file: &Path) -> Option<String> {
 }
 
 /// An error and what caused it, on one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,5 +1,3 @@
-use std::future::poll_fn;
-use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,12 +11,12 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::auth::Purpose;
-use crate::authorise::{Head, authorise, bind, purpose, sign};
-use crate::body::{AppResponse, BoxError, Content, RequestBody, ResponseBody};
+use crate::authorise::{Head, authorise, bind, purpose};
+use crate::body::{Content, RequestBody, ResponseBody};
 use crate::checked::CheckedBody;
-use crate::engine::{Append, Create, Deliver, Delivered, Delivery, Refusal};
+use crate::engine::{Append, Create, Deliver, Refusal};
 use crate::feed::{Feed, FeedBody};
-use crate::handoff::capture;
+use crate::handler::Handler;
 use crate::layer::{Rules, Shared};
 use crate::protocol::chunked::{self, Command, NewUpload, Route};
 use crate::protocol::{
@@ -351,7 +349,7 @@ async fn create(
     let owner = shared.hooks.on_create(parts, &declaration, signer)?;
     let random = match &upload.idempotency_key {
         Some(key) => rules.gate.ring().idempotent_id(&owner, key),
-        None => random().map_err(|refusal| Problem::from(refusal).into_reply())?,
+        None => random_id().map_err(|refusal| Problem::from(refusal).into_reply())?,
     };
     let id = SessionId::new(random, rules.config.server.name.as_deref());
     let idempotent = upload.idempotency_key.is_some();
@@ -436,104 +434,11 @@ fn refuse(id: &SessionId, refusal: Refusal) -> Reply {
     Problem::from(refusal).about(id.key()).into_reply()
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Refusal> {
-    let mut bytes = [0; N];
+fn random_id() -> Result<[u8; 32], Refusal> {
+    let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(%error, "the system has no random bytes");
         Refusal::Internal
     })?;
     Ok(bytes)
-}
-
-/// Hands uploads to the wrapped app: the one place that calls it besides
-/// [`ResponseFuture::pass`].
-pub(crate) struct Handler<S, B> {
-    shared: Arc<Shared>,
-    inner: S,
-    body: PhantomData<fn(B)>,
-}
-
-impl<S, B> Handler<S, B> {
-    pub(crate) fn new(shared: Arc<Shared>, inner: S) -> Self {
-        Self {
-            shared,
-            inner,
-            body: PhantomData,
-        }
-    }
-
-    /// The same, as the engine takes it.
-    pub(crate) fn shared(self) -> Arc<dyn Deliver>
-    where
-        Self: Deliver,
-    {
-        let deliver: Arc<dyn Deliver> = Arc::new(self);
-        #[cfg(steadfast_sabotage)]
-        let deliver = crate::saboteur::deliver(deliver);
-        deliver
-    }
-}
-
-impl<S, B, A, R> Deliver for Handler<S, B>
-where
-    S: Service<Request<RequestBody<B>>, Response = A> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
-    B: Send + 'static,
-    A: AppResponse<Body = R> + Send,
-    R: Body<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    fn deliver(
-        &self,
-        delivery: Delivery,
-    ) -> Pin<Box<dyn Future<Output = Delivered> + Send + 'static>> {
-        let (shared, inner) = (Arc::clone(&self.shared), self.inner.clone());
-        Box::pin(async move {
-            let key = delivery.key;
-            hand_over(&shared, inner, delivery)
-                .await
-                .unwrap_or_else(|error| {
-                    tracing::error!(%key, error = error.as_ref(), "the hand-off broke off");
-                    Delivered::Broken
-                })
-        })
-    }
-}
-
-async fn hand_over<S, B, A, R>(
-    shared: &Shared,
-    mut inner: S,
-    delivery: Delivery,
-) -> Result<Delivered, BoxError>
-where
-    S: Service<Request<RequestBody<B>>, Response = A>,
-    S::Error: Into<BoxError>,
-    A: AppResponse<Body = R>,
-    R: Body<Data = Bytes>,
-    R::Error: Into<BoxError>,
-{
-    let (key, header) = (delivery.key, Arc::clone(&delivery.header));
-    let boundary = random().map_err(|_| "no random bytes")?;
-    let rules = shared.rules.now();
-    let (request, digested) = rules.template.request(delivery, boundary);
-    let (mut parts, body) = request.into_parts();
-    shared.hooks.on_handoff(&mut parts, key, &header);
-    sign(&rules.gate, &mut parts, shared.clock.now());
-    #[cfg_attr(
-        not(feature = "axum"),
-        expect(unused_mut, reason = "only axum has a limit to lift")
-    )]
-    let mut request = Request::from_parts(parts, RequestBody::handoff(body));
-    #[cfg(feature = "axum")]
-    axum_core::extract::DefaultBodyLimit::disable().apply(&mut request);
-    poll_fn(|cx| inner.poll_ready(cx))
-        .await
-        .map_err(Into::into)?;
-    let response = inner.call(request).await.map_err(Into::into)?;
-    let answer = capture(response.into_http()).await.map_err(Into::into)?;
-    Ok(Delivered::Answered {
-        answer,
-        sha256: digested.take(),
-    })
 }

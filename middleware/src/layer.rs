@@ -1,6 +1,6 @@
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,6 +63,8 @@ pub struct SteadfastLayer {
 pub(crate) struct Shared {
     /// What requests go by. Each takes it once.
     pub(crate) rules: Live<Rules>,
+    /// Had by whoever replaces them.
+    changing: Mutex<()>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) hooks: Hooks,
     pub(crate) clock: Clock,
@@ -100,11 +102,30 @@ impl Rules {
 }
 
 impl Shared {
+    /// Reads the secret again, for requests that begin then.
+    ///
+    /// # Errors
+    /// Why it cannot be used; nothing is changed then.
+    pub(crate) fn take_secret(&self) -> Result<(), Error> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.rules.now();
+        let config = Arc::clone(&before.config);
+        let ring = open_ring(&config, &self.state_dir)?;
+        if ring.fingerprint() != before.gate.ring().fingerprint() {
+            self.rules.replace(Arc::new(Rules::new(config, ring)?));
+            tracing::info!(
+                "security.secret_file was replaced: requests are signed with another secret from now on"
+            );
+        }
+        Ok(())
+    }
+
     /// Has everything that begins from now on go by `config`.
     ///
     /// # Errors
     /// Why it cannot be used; nothing is changed then.
     pub(crate) fn configure(&self, config: UploadConfig) -> Result<(), Error> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let (config, before) = (Arc::new(config), self.rules.now());
         // What nobody has changed stays, whatever became of the file it was in.
         let ring = match config.security.has_same_secrets(&before.config.security) {
@@ -175,6 +196,7 @@ impl SteadfastLayer {
         let hooks = Hooks::default();
         let shared = Arc::new(Shared {
             rules: Live::new(Arc::new(rules)),
+            changing: Mutex::default(),
             engine,
             hooks,
             clock,

@@ -32,6 +32,7 @@ mod future;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handler;
 mod handoff;
 mod health;
 mod hooks;

@@ -317,3 +317,41 @@ fn keys_are_told_apart_and_end() {
     let _ = create("old", old).refused(401, "signature_invalid");
     let _ = create("new", new).status_is(201);
 }
+
+/// As Kubernetes does it, or an operator with `mv`.
+#[test]
+fn a_secret_that_is_replaced_in_its_file_is_taken_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    let secret = |text: &str| {
+        let new = dir.path().join("secret.new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, &file).unwrap();
+    };
+    let (first, second) = (
+        "the first secret of the file....",
+        "the second secret of the file...",
+    );
+    secret(first);
+    let config = Config::with(MESSAGE).without("security", "secret");
+    let server = Server::with(&config.set("security", "secret_file", file.to_str().unwrap()));
+    let create = |secret: &str| {
+        let signing = Signing::by("default", secret);
+        let request = signing.sign(create_request("file.bin", 10), message::CREATE);
+        request.send(server.addr()).status
+    };
+    assert_eq!((create(first), create(second)), (201, 401));
+    secret("short");
+    wait::until("it is refused", SOON, || {
+        server.logs().contains("the secret stays as it is")
+    });
+    assert_eq!((create(first), create(second)), (201, 401));
+    secret(second);
+    wait::until("it is taken up", SOON, || create(second) == 201);
+    assert_eq!(create(first), 401);
+    assert!(
+        !server.logs().contains("secret of the file"),
+        "{}",
+        server.logs()
+    );
+}

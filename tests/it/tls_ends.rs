@@ -100,6 +100,7 @@ fn a_server_that_ends_lets_requests_finish() {
     busy.write(ASK);
     busy.until("HTTP/1.1 200", 1);
     busy.write(&first);
+    busy.until("HTTP/1.1 100", 1);
     let silent = TcpStream::connect(site.server.addr()).unwrap();
     wait::until("they are there", SOON, || site.server.connections() >= 3);
     let begun = Instant::now();
@@ -129,6 +130,7 @@ fn what_is_cut_does_not_end_in_good_order() {
     busy.write(ASK);
     busy.until("HTTP/1.1 200", 1);
     busy.write(&halves(&site, &session, &file, 0)[0]);
+    busy.until("HTTP/1.1 100", 1);
     let begun = Instant::now();
     site.server.process().ask_to_end();
     assert!(!busy.ended().success(), "it was cut");

@@ -152,12 +152,14 @@ impl Site {
     }
 }
 
-/// The head of a chunk's request with half of its bytes, and the other half.
+/// The head of a chunk's request with half of its bytes, and the other half. The server says
+/// `100 Continue` once it reads them.
 pub(crate) fn halves(site: &Site, session: &Session, file: &[u8], chunk: usize) -> [Vec<u8>; 2] {
     let bytes = session.chunk(file, chunk);
     let request: Request = Client::new(site.server.addr()).chunk_head(session, chunk);
     let mut first = request
         .header("Content-Length", bytes.len().to_string())
+        .header("Expect", "100-continue")
         .head();
     let (one, other) = bytes.split_at(bytes.len() / 2);
     first.extend_from_slice(one);
