@@ -118,7 +118,7 @@ impl Sign {
             uri: &self.path,
             headers: &headers,
             public_base: "",
-            is_secure: false,
+            is_secure: config.server.tls_cert.is_some(),
         };
         let mut lines = lines(&given);
         lines.extend(signatures(&kinds, key, &message)?);

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use crate::auth::message::{self, Message, Nonce, Window};
 use crate::auth::{self, Denied, Gate, Pass, Purpose};
 use crate::config::Scheme;
+use crate::door::is_secure;
 use crate::engine::Refusal;
 use crate::layer::Shared;
 use crate::protocol::chunked::{self, Route};
@@ -32,7 +33,7 @@ impl<'a> Head<'a> {
             method: &parts.method,
             uri: &parts.uri,
             headers: &parts.headers,
-            is_secure: is_secure(parts),
+            is_secure: is_secure(&parts.extensions),
         }
     }
 
@@ -45,17 +46,6 @@ impl<'a> Head<'a> {
             is_secure: self.is_secure,
         }
     }
-}
-
-/// Whether a request came over TLS, as far as is known.
-#[cfg(feature = "serve")]
-fn is_secure(parts: &Parts) -> bool {
-    parts.extensions.get::<crate::serve::Tls>().is_some()
-}
-
-#[cfg(not(feature = "serve"))]
-fn is_secure(_: &Parts) -> bool {
-    false
 }
 
 /// What has to be signed of a request of the chunked dialect.
@@ -153,7 +143,8 @@ async fn spend(shared: &Shared, nonce: Nonce, window: Window) -> Result<(), Deni
         patience: window.max_skew,
     };
     let spending = shared.engine.spend(once);
-    shared.replay.spend(nonce, window, spending.is_none())?;
+    let is_alone = spending.is_none();
+    shared.replay.spend(nonce, window, is_alone).await?;
     let Some(spending) = spending else {
         return Ok(());
     };

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::Request;
+use http::{Extensions, Request};
 
 use crate::address::{self, PeerAddr, Unknown};
 use crate::admission::Origin;
@@ -23,12 +23,17 @@ impl Shared {
     /// comes from.
     ///
     /// # Errors
-    /// `forbidden_address`, or `rate_limited`.
+    /// `forbidden_address`, or `rate_limited`; `internal` where TLS is configured and the app is
+    /// served without.
     pub(crate) fn enter<B>(
         &self,
         config: &UploadConfig,
         request: &mut Request<B>,
     ) -> Result<(), Problem> {
+        if config.server.tls_cert.is_some() && !is_secure(request.extensions()) {
+            let detail = "The server is to be reached by TLS only, and was not.";
+            return Err(Problem::new(Code::INTERNAL, detail));
+        }
         if !goes_by_address(config) {
             return Ok(());
         }
@@ -46,6 +51,17 @@ impl Shared {
         request.extensions_mut().insert(origin);
         Ok(())
     }
+}
+
+/// Whether a request came over TLS, as far as is known.
+#[cfg(feature = "serve")]
+pub(crate) fn is_secure(extensions: &Extensions) -> bool {
+    extensions.get::<crate::serve::Tls>().is_some()
+}
+
+#[cfg(not(feature = "serve"))]
+pub(crate) fn is_secure(_: &Extensions) -> bool {
+    false
 }
 
 /// Whether it makes a difference where a request comes from.
@@ -201,7 +217,11 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_counted_by_address() {
-        let rig = Rig::new(|config| config.limits.requests_per_second = 2).await;
+        let adapt = |config: &mut UploadConfig| {
+            config.limits.requests_per_second = 1;
+            config.limits.burst = 2;
+        };
+        let rig = Rig::new(adapt).await;
         let proxied = |client| rig.enter(Some("10.0.0.5:1"), Some(client));
         let answers = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.1"].map(proxied);
         assert_eq!(answers, [None, None, None, LIMITED]);

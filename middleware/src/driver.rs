@@ -19,6 +19,7 @@ use crate::config::Live;
 use crate::config::{SessionStore, UploadConfig};
 use crate::dedup;
 use crate::engine::{Deliver, Engine};
+use crate::error::Error;
 use crate::follower::{Follower, OnReload, Trouble, follow_files};
 use crate::handler::Handler;
 #[cfg(not(feature = "serve"))]
@@ -27,6 +28,7 @@ use crate::layer::Shared;
 use crate::network::{self, By, Change, Turn};
 #[cfg(feature = "serve")]
 use crate::serve::MetricsPort;
+#[cfg(feature = "serve")]
 use crate::tls;
 
 const SWEEP_EVERY_MIN: Duration = Duration::from_secs(1);
@@ -122,8 +124,8 @@ impl Driver {
     pub async fn run(self) {
         if !self.secures && self.shared.identity.now().is_some() {
             tracing::error!(
-                "server.tls_cert is set, which only steadfast::serve goes by: this app is served in \
-                 another way"
+                "server.tls_cert is set, which only steadfast::serve goes by, and this app is served in \
+                 another way: requests for uploads are refused"
             );
         }
         let work = || background(Arc::clone(&self.shared), self.deliver.clone());
@@ -259,37 +261,44 @@ async fn serve_metrics(_: Arc<Shared>, _: Option<Arc<MetricsPort>>) {}
 
 /// Takes up certificates that are replaced.
 async fn follow_identity(shared: Arc<Shared>) {
-    let part = |config: &UploadConfig| config.server.tls_files();
-    let work = |config: Arc<UploadConfig>| {
-        let identity = Arc::clone(&shared.identity);
-        async move {
-            let files = part(&config);
-            if !files.is_empty() {
-                tls::follow(&identity, files).await;
-            }
-        }
+    let files = |config: &UploadConfig| {
+        let files = config.server.tls_files().into_iter();
+        files.map(|(_, path)| path).collect()
     };
-    by_config(&shared, part, work).await;
+    follow_named(shared, files, Shared::take_identity, "TLS").await;
 }
 
 /// Takes up a secret that is replaced in its file. Where servers share their sessions all of them have the
 /// same one, and it is read when they begin.
 async fn follow_secret(shared: Arc<Shared>) {
-    let part = |config: &UploadConfig| {
+    let file = |config: &UploadConfig| {
         let is_ours = config.security.enabled && config.sessions.store != SessionStore::Redis;
-        config.security.secret_file.clone().filter(|_| is_ours)
+        let file = config.security.secret_file.clone();
+        file.filter(|_| is_ours).into_iter().collect()
     };
+    follow_named(shared, file, Shared::take_secret, "the secret").await;
+}
+
+/// Has `take` called whenever one of the files that a configuration names may be another; where it
+/// fails, `what` stays as it is.
+async fn follow_named(
+    shared: Arc<Shared>,
+    files: fn(&UploadConfig) -> Vec<PathBuf>,
+    take: fn(&Shared) -> Result<(), Error>,
+    what: &'static str,
+) {
     let work = |config: Arc<UploadConfig>| {
         let shared = Arc::clone(&shared);
         async move {
-            let Some(file) = part(&config) else { return };
-            let reader = Arc::clone(&shared);
-            let mut trouble = Trouble::default();
-            let take = |taken| _ = trouble.check("the secret", taken);
-            follow_files(vec![file], move || reader.take_secret(), take).await;
+            let files = files(&config);
+            if !files.is_empty() {
+                let mut trouble = Trouble::default();
+                let tell = |taken| trouble.tell(what, taken);
+                follow_files(files, move || take(&shared), tell).await;
+            }
         }
     };
-    by_config(&shared, part, work).await;
+    by_config(&shared, files, work).await;
 }
 
 /// Lets files with the same content share their space, where that is asked for.

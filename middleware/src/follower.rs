@@ -133,21 +133,14 @@ pub(crate) async fn follow_files<T: Send + 'static>(
 pub(crate) struct Trouble(Option<String>);
 
 impl Trouble {
-    /// What was found; if that cannot be used, says why, and that `what` stays as it is.
-    pub(crate) fn check<T>(&mut self, what: &str, found: Result<T, Error>) -> Option<T> {
-        let (found, trouble) = match found {
-            Ok(found) => (Some(found), None),
-            Err(error) => (None, Some(with_causes(&error))),
-        };
-        if let Some(text) = trouble
-            .as_ref()
-            .filter(|text| self.0.as_ref() != Some(text))
-        {
+    /// Says why something could not be taken up, and that `what` stays as it is.
+    pub(crate) fn tell(&mut self, what: &str, taken: Result<(), Error>) {
+        let trouble = taken.err().map(|error| with_causes(&error));
+        if let Some(text) = trouble.as_ref().filter(|_| trouble != self.0) {
             tracing::error!("{text}");
             tracing::error!("{what} stays as it is");
         }
         self.0 = trouble;
-        found
     }
 }
 

@@ -27,6 +27,9 @@ use crate::upload::{Digest, SessionId, Target};
 /// Longest time a refused request's body is read and dropped before the answer.
 const DISCARD_FOR: Duration = Duration::from_secs(10);
 
+/// The same in bytes, for a client that may not come in, or not so often.
+const DISCARD_AT_DOOR: u64 = 64 << 10;
+
 /// What of a request is ours.
 pub(crate) enum Ours {
     Chunked(Route),
@@ -71,18 +74,13 @@ impl<F> ResponseFuture<F> {
         }
     }
 
-    pub(crate) fn refused<B>(
-        shared: Arc<Shared>,
-        rules: Arc<Rules>,
-        problem: Problem,
-        request: Request<B>,
-    ) -> Self
+    pub(crate) fn refused<B>(shared: Arc<Shared>, problem: Problem, request: Request<B>) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
         let future = async move {
             let (parts, body) = request.into_parts();
-            turn_away(&shared, &rules, &parts, body, problem).await
+            turn_away(&shared, &parts, body, problem, DISCARD_AT_DOOR).await
         };
         Self {
             kind: Kind::Ours {
@@ -190,25 +188,26 @@ where
         Err(problem) => {
             // What makes others wait for the app is not held while a body is dropped.
             drop(inner);
-            Err(turn_away(&shared, &rules, &parts, body, problem).await)
+            let discard = discard_limit(rules.config.uploads.chunk_size);
+            Err(turn_away(&shared, &parts, body, problem, discard).await)
         }
     }
 }
 
-/// Answers a request of which nothing was used.
+/// Answers a request of which nothing was used; `discard` bytes of its body are read at most.
 async fn turn_away<B>(
     shared: &Shared,
-    rules: &Rules,
     parts: &Parts,
     body: B,
     problem: Problem,
+    discard: u64,
 ) -> Answer
 where
     B: Body<Data = Bytes> + Send,
 {
     let body = pin!(body);
     let mut source = BodySource::new(body, parts.extensions.get().cloned());
-    refused(shared, rules, parts, &mut source, problem.into_reply()).await
+    refused(shared, parts, &mut source, problem.into_reply(), discard).await
 }
 
 /// What the body of a request of the app's has to be, where its signature says so.
@@ -242,16 +241,19 @@ where
     let mut source = BodySource::new(body, parts.extensions.get().cloned());
     match chunked(&shared, &rules, route, &parts, &mut source, deliver).await {
         Ok(answer) => answer,
-        Err(refusal) => refused(&shared, &rules, &parts, &mut source, refusal).await,
+        Err(refusal) => {
+            let discard = discard_limit(rules.config.uploads.chunk_size);
+            refused(&shared, &parts, &mut source, refusal, discard).await
+        }
     }
 }
 
 async fn refused<B>(
     shared: &Shared,
-    rules: &Rules,
     parts: &Parts,
     source: &mut BodySource<'_, B>,
     mut refusal: Reply,
+    discard: u64,
 ) -> Answer
 where
     B: Body<Data = Bytes> + Send,
@@ -263,8 +265,7 @@ where
     // slow was waited for long enough.
     let is_slow = refusal.status() == StatusCode::REQUEST_TIMEOUT;
     if !is_slow && (source.is_used() || !expects_continue(&parts.headers)) {
-        let bytes_max = discard_limit(rules.config.uploads.chunk_size);
-        let _ = tokio::time::timeout(DISCARD_FOR, source.discard(bytes_max)).await;
+        let _ = tokio::time::timeout(DISCARD_FOR, source.discard(discard)).await;
     }
     whole(refusal)
 }

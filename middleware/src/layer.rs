@@ -120,6 +120,27 @@ impl Shared {
         Ok(())
     }
 
+    /// Reads the files of TLS again, for connections that begin then.
+    ///
+    /// # Errors
+    /// Which one cannot be used, and why; nothing is changed then.
+    pub(crate) fn take_identity(&self) -> Result<(), Error> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = Identity::open(&self.rules.now().config.server.tls_files())?;
+        let Some(found) = found else { return Ok(()) };
+        let before = self.identity.now();
+        if before
+            .as_ref()
+            .as_ref()
+            .is_none_or(|before| !before.is_same(&found))
+        {
+            tell_doubts(&found);
+            self.identity.replace(Arc::new(Some(found)));
+            tracing::info!("the files of TLS were replaced: new connections go by them");
+        }
+        Ok(())
+    }
+
     /// Has everything that begins from now on go by `config`.
     ///
     /// # Errors
@@ -327,10 +348,14 @@ async fn first_second(gate: &Gate, state_dir: &StateDir, clock: &Clock) -> Times
 
 fn open_identity(config: &UploadConfig) -> Result<Option<Identity>, Error> {
     let identity = Identity::open(&config.server.tls_files())?;
-    for doubt in identity.iter().flat_map(Identity::doubts) {
+    identity.iter().for_each(tell_doubts);
+    Ok(identity)
+}
+
+fn tell_doubts(identity: &Identity) {
+    for doubt in identity.doubts() {
         tracing::warn!("{doubt}");
     }
-    Ok(identity)
 }
 
 fn open_ring(config: &UploadConfig, state_dir: &StateDir) -> Result<KeyRing, Error> {

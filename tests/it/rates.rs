@@ -1,6 +1,7 @@
 //! Limits on what one client may send in a second.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use steadfast_tests::config::{CHUNK, Config};
@@ -206,4 +207,38 @@ fn uploads_of_one_client_share_what_it_may_send() {
         })
     });
     assert!(took >= AT_LEAST, "{took:?}");
+}
+
+/// Uploads of another address would be among those that share it, and last in the line.
+#[test]
+fn addresses_do_not_share_what_they_may_send() {
+    let server = Server::start("[limits]\nbandwidth = \"512KB\"");
+    let client = server.client();
+    let bytes = vec![7; CHUNK];
+    let put_from = |from: Ipv4Addr, session: &Session| {
+        let chunk = client.chunk_request(session, 0, &bytes);
+        let mut connection = Connection::open_from(from.into(), server.addr());
+        connection.exchange(&chunk).unwrap().status_is(200)
+    };
+    let many = 512 * 1024 / CHUNK * 4;
+    let busy: Vec<_> = (0..many).map(|_| client.create("a.bin", CHUNK)).collect();
+    let other = client.create("b.bin", CHUNK);
+    let answered = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            together(many, |index| {
+                let _ = put_from(OTHER, &busy[index]);
+                answered.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        // Of those a second's worth may come at once.
+        let some = many / 4;
+        wait::until("it is used up", SOON, || {
+            answered.load(Ordering::Relaxed) >= some
+        });
+        let _ = put_from(Ipv4Addr::LOCALHOST, &other);
+        let before = answered.load(Ordering::Relaxed);
+        assert!(before < many * 3 / 4, "{before} of {many} were first");
+        first.join().unwrap();
+    });
 }

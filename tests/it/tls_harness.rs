@@ -122,7 +122,12 @@ impl Site {
 
     /// A connection by openssl.
     pub(crate) fn connect(&self) -> Secure {
-        Secure::open(self.server.addr(), &self.certificates.authority(), "")
+        self.connect_with("")
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn connect_with(&self, more: &str) -> Secure {
+        Secure::open(self.server.addr(), &self.certificates.authority(), more)
     }
 
     /// What openssl says of a handshake.

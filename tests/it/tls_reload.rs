@@ -18,6 +18,15 @@ fn until_said(site: &Site, said: &str, times: usize) {
     });
 }
 
+/// The configuration loses the keys whose names begin so.
+fn write_without(site: &Site, key: &str) {
+    let text = site.server.config_with("");
+    let lines = text.lines().filter(|line| !line.starts_with(key));
+    let lines: Vec<_> = lines.collect();
+    assert!(lines.len() < text.lines().count());
+    fs::write(site.server.config_file(), lines.join("\n")).unwrap();
+}
+
 fn renew(site: &Site, name: &str) {
     site.certificates.renew(name);
 }
@@ -134,16 +143,44 @@ fn other_paths_are_followed() {
     configure(&pair(&site.dir, "next"));
     until_said(&site, "server.tls_cert = ", 1);
     assert!(site.shows("next"));
-    // From here on these files are watched, and clients may have to show a certificate.
+    // From here on these files are watched.
     renew(&site, "next");
     until_said(&site, REPLACED, 1);
     assert!(site.shows("next"));
-    let ca = site.certificates.authority();
-    configure(&format!(
-        "{}tls_client_ca = {ca:?}\n",
-        pair(&site.dir, "next")
-    ));
-    until_said(&site, "server.tls_client_ca = ", 1);
-    let refused = site.curl("", &[&site.url("/health")]);
-    assert!(!refused.status.success(), "{refused:?}");
+    // Neither is what comes in the clear taken now.
+    write_without(&site, "tls_");
+    until_said(&site, "server.tls_cert = not set needs a restart", 1);
+    assert!(site.shows("next"));
+    assert_eq!(site.answer("", &[&site.url("/health")]).status, 200);
+}
+
+#[test]
+fn clients_without_a_certificate_stay_out_whatever_is_replaced() {
+    let (dir, certificates) = authority();
+    let mutual = |name: &str| {
+        let ca = certificates.authority();
+        format!("{}tls_client_ca = {ca:?}\n", pair(&dir, name))
+    };
+    certificates.renew("next");
+    let (first, second) = (mutual("server"), mutual("next"));
+    let site = Site {
+        server: Server::with(&Config::with(&first)),
+        certificates,
+        dir,
+    };
+    let is_refused = || !site.curl("", &[&site.url("/health")]).status.success();
+    assert!(is_refused());
+    write_without(&site, "tls_client_ca");
+    until_said(&site, "server.tls_client_ca = not set needs a restart", 1);
+    assert!(is_refused());
+    renew(&site, "server");
+    until_said(&site, REPLACED, 1);
+    assert!(is_refused());
+    let text = site.server.config_with(&second);
+    fs::write(site.server.config_file(), text).unwrap();
+    until_said(&site, "server.tls_cert = ", 1);
+    assert!(is_refused());
+    renew(&site, "next");
+    until_said(&site, REPLACED, 2);
+    assert!(is_refused());
 }

@@ -7,6 +7,8 @@ type Hops = Vec<Option<IpAddr>>;
 
 /// RFC 7239 section 6.2.
 const PORT_DIGITS_MAX: usize = 5;
+/// Parameters of a hop; the RFC knows four.
+const PAIRS_MAX: usize = 16;
 
 /// `Forwarded` (RFC 7239 section 4), to the letter. A client may have begun what its proxy ends, such
 /// as a quoted string: nothing of a list counts that is not well-formed as a whole.
@@ -26,7 +28,7 @@ pub(super) fn standard(list: &str) -> Option<Hops> {
 
 const BLANK: [char; 2] = [' ', '\t'];
 
-/// One hop: `name=value` pairs between semicolons, each name once.
+/// One hop: `name=value` pairs between semicolons, each name once, and not many of them.
 fn element(text: &str) -> Option<(Option<IpAddr>, &str)> {
     let (mut names, mut hop, mut rest) = (Vec::new(), None, text);
     loop {
@@ -36,7 +38,7 @@ fn element(text: &str) -> Option<(Option<IpAddr>, &str)> {
         if name == "for" {
             hop = node(&value)?;
         }
-        if names.contains(&name) {
+        if names.len() == PAIRS_MAX || names.contains(&name) {
             return None;
         }
         names.push(name);

@@ -12,7 +12,7 @@ const SHORT_FOR: Duration = Duration::from_secs(10);
 /// How many workers there may be, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Chunks that wait for a worker while requests still may bring more.
+    /// Uploads that wait for a worker while requests still may bring more.
     pub queue: usize,
     /// Workers there are at least.
     pub base: usize,

@@ -4,7 +4,6 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Denied;
 use super::message::Nonce;
 
 /// What a nonce is known by, and when it was made (seconds since 1970, little-endian).
@@ -13,7 +12,7 @@ const RECORD_LEN: usize = 16 + 8;
 const RECORDS_MAX: usize = 4_096;
 
 /// The used nonces of signatures that were made by a clock ahead of ours, in a file: the next process has to
-/// know them. They survive the death of this one; a power cut lasts longer than clocks are ahead.
+/// know them. They survive the death of this one, not a power cut.
 #[derive(Debug)]
 pub(super) struct Ahead {
     path: PathBuf,
@@ -42,22 +41,22 @@ impl Ahead {
             shorten_at: RECORDS_MAX.max(2 * used.len()),
         };
         if bytes.len() != used.len() * RECORD_LEN {
-            let whole = bytes.len() / RECORD_LEN * RECORD_LEN;
             // A full disk keeps nobody from starting.
-            let file = write(path, &used, horizon).or_else(|_| cut(path, whole as u64));
-            this.file = Some(file?);
+            this.file = Some(write(path, &used).or_else(|_| append(path))?);
         }
         Ok((this, used))
     }
 
     /// Adds one.
-    pub(super) fn note(&mut self, nonce: Nonce) -> Result<(), Denied> {
-        let record = record(&nonce.print, nonce.created);
+    ///
+    /// # Errors
+    /// Those of the file: it may or may not be there.
+    pub(super) fn note(&mut self, nonce: Nonce) -> io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => append(&self.path).map_err(|error| lost(&error))?,
+            None => append(&self.path)?,
         };
-        file.write_all(&record).map_err(|error| lost(&error))?;
+        file.write_all(&record(&nonce.print, nonce.created))?;
         self.file = Some(file);
         self.records += 1;
         Ok(())
@@ -67,43 +66,39 @@ impl Ahead {
         self.records >= self.shorten_at
     }
 
-    /// Keeps those of `used` that are still ahead of `now`.
-    pub(super) fn shorten(
-        &mut self,
-        used: &HashMap<[u8; 16], u64>,
-        now: u64,
-    ) -> Result<(), Denied> {
-        let file = write(&self.path, used, now).map_err(|error| lost(&error))?;
-        self.file = Some(file);
-        self.records = used.values().filter(|created| **created >= now).count();
+    /// Keeps `used` only. A disk that does not take them leaves it as long as it is.
+    pub(super) fn shorten(&mut self, used: &HashMap<[u8; 16], u64>) {
+        match write(&self.path, used) {
+            Ok(file) => {
+                self.file = Some(file);
+                self.records = used.len();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what is known of used signatures stays long");
+            }
+        }
         self.shorten_at = RECORDS_MAX.max(2 * self.records);
-        Ok(())
     }
 }
 
-fn lost(error: &io::Error) -> Denied {
-    tracing::error!(%error, "it cannot be kept which signatures were used");
-    Denied::Unknowable
-}
-
+/// Opens the file behind its last whole record: one that was cut short was never used.
 fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600).open(path)
-}
-
-/// Takes off what was cut short.
-fn cut(path: &Path, len: u64) -> io::Result<File> {
-    let file = append(path)?;
-    file.set_len(len)?;
+    let file = options.append(true).create(true).mode(0o600).open(path)?;
+    let len = file.metadata()?.len();
+    let record = RECORD_LEN as u64;
+    if len % record != 0 {
+        file.set_len(len / record * record)?;
+    }
     Ok(file)
 }
 
-/// Writes a file of those that were made at `horizon` or later, in place of the one there is.
-fn write(path: &Path, used: &HashMap<[u8; 16], u64>, horizon: u64) -> io::Result<File> {
-    let kept = used.iter().filter(|(_, created)| **created >= horizon);
-    let records: Vec<u8> = kept
-        .flat_map(|(print, created)| record(print, *created))
-        .collect();
+/// Writes a file of `used` in place of the one there is.
+fn write(path: &Path, used: &HashMap<[u8; 16], u64>) -> io::Result<File> {
+    let records = used
+        .iter()
+        .flat_map(|(print, created)| record(print, *created));
+    let records: Vec<u8> = records.collect();
     let new = path.with_extension("new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
@@ -143,9 +138,11 @@ mod tests {
             // Every other one is over soon.
             let created = 100 + number % 2 * 1_000;
             ahead.note(Nonce { print, created }).unwrap();
-            used.insert(print, created);
+            if created >= 500 {
+                used.insert(print, created);
+            }
             if ahead.is_long() {
-                ahead.shorten(&used, 500).unwrap();
+                ahead.shorten(&used);
             }
         }
         assert!(fs::metadata(&path).unwrap().len() < 3 * (RECORDS_MAX * RECORD_LEN) as u64);
@@ -163,5 +160,39 @@ mod tests {
         fs::write(&path, [7; RECORD_LEN + 5]).unwrap();
         let (_, read) = Ahead::open(&path, 0).unwrap();
         assert_eq!(read.len(), 1);
+    }
+
+    #[test]
+    fn what_follows_a_record_that_was_cut_short_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ahead");
+        let (mut ahead, _) = Ahead::open(&path, 0).unwrap();
+        // The disk was full in the middle of it.
+        fs::write(&path, [7; RECORD_LEN + 16]).unwrap();
+        let print = [1; 16];
+        ahead.note(Nonce { print, created: 5 }).unwrap();
+        let (_, read) = Ahead::open(&path, 0).unwrap();
+        assert_eq!((read.len(), read.get(&print)), (2, Some(&5)));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_shortened_takes_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ahead");
+        let (mut ahead, used) = Ahead::open(&path, 0).unwrap();
+        // In the way of the new file.
+        fs::create_dir(path.with_extension("new")).unwrap();
+        ahead.shorten_at = 1;
+        let note = |ahead: &mut Ahead, byte| {
+            let print = [byte; 16];
+            ahead.note(Nonce { print, created: 5 }).unwrap();
+        };
+        note(&mut ahead, 1);
+        assert!(ahead.is_long());
+        ahead.shorten(&used);
+        assert!(!ahead.is_long(), "it is not tried each time");
+        note(&mut ahead, 2);
+        let (_, read) = Ahead::open(&path, 0).unwrap_or_else(|_| panic!());
+        assert_eq!(read.len(), 2);
     }
 }

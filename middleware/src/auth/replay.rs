@@ -2,7 +2,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::ahead::Ahead;
 use super::message::{Nonce, Window};
@@ -13,6 +14,8 @@ use crate::upload::Timestamp;
 const PRUNE_MIN: usize = 4_096;
 /// Most nonces that are remembered: some 50 MiB. Only who has a key can add one.
 const NONCES_MAX: usize = 1_000_000;
+/// How long a disk may take to keep one.
+const NOTE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The nonces that were used on this server, as long as their signatures could be used again.
 ///
@@ -20,7 +23,11 @@ const NONCES_MAX: usize = 1_000_000;
 /// signature that is older than what it knows does not pass, whatever `max_skew` is since. Those of
 /// clients whose clocks are ahead are newer than the next start: they are kept in a file.
 #[derive(Debug)]
-pub struct Replay(Mutex<Memory>);
+pub struct Replay {
+    memory: Arc<Mutex<Memory>>,
+    /// Had by whoever writes: a disk that hangs costs one blocking thread, however many wait for it.
+    ahead: Arc<tokio::sync::Mutex<Ahead>>,
+}
 
 #[derive(Debug)]
 struct Memory {
@@ -30,7 +37,6 @@ struct Memory {
     horizon: u64,
     /// How many there are when it is looked for those to forget.
     prune_at: usize,
-    ahead: Ahead,
 }
 
 impl Replay {
@@ -41,28 +47,55 @@ impl Replay {
     pub fn open(dir: &Path, began: Timestamp) -> io::Result<Self> {
         let horizon = began.0.div_ceil(1_000);
         let (ahead, used) = Ahead::open(&dir.join("ahead"), horizon)?;
-        Ok(Self(Mutex::new(Memory {
+        let memory = Memory {
             used,
             horizon,
             prune_at: PRUNE_MIN,
-            ahead,
-        })))
+        };
+        Ok(Self {
+            memory: Arc::new(Mutex::new(memory)),
+            ahead: Arc::new(tokio::sync::Mutex::new(ahead)),
+        })
     }
 
     /// Uses a nonce up. `is_alone`: nobody else knows what was used.
     ///
     /// # Errors
     /// [`Denied::Replayed`], [`Denied::Early`], or [`Denied::Unknowable`] when there are more than
-    /// can be remembered.
-    pub fn spend(&self, nonce: Nonce, window: Window, is_alone: bool) -> Result<(), Denied> {
-        // No code that holds the lock can leave a half-made change behind.
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// can be remembered, or the disk does not take one that it has to.
+    pub async fn spend(&self, nonce: Nonce, window: Window, is_alone: bool) -> Result<(), Denied> {
         let now = window.now.0 / 1_000;
-        if is_alone {
-            memory.check_known(nonce, now, window)?;
+        lock(&self.memory).spend(nonce, now, window, is_alone)?;
+        if nonce.created <= now {
+            return Ok(());
         }
-        memory.spend(nonce, now, window)
+        // It is used up already: whoever asks again meanwhile is refused.
+        let noted = tokio::time::timeout(NOTE_WITHIN, self.note(nonce, now)).await;
+        let noted = noted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        noted.map_err(|error| {
+            tracing::error!(%error, "it cannot be kept which signatures were used");
+            Denied::Unknowable
+        })
     }
+
+    async fn note(&self, nonce: Nonce, now: u64) -> io::Result<()> {
+        let memory = Arc::clone(&self.memory);
+        let mut ahead = Arc::clone(&self.ahead).lock_owned().await;
+        let noting = tokio::task::spawn_blocking(move || {
+            ahead.note(nonce)?;
+            if ahead.is_long() {
+                let used = lock(&memory).since(now);
+                ahead.shorten(&used);
+            }
+            Ok(())
+        });
+        noting.await.map_err(io::Error::other)?
+    }
+}
+
+/// No code that holds the lock can leave a half-made change behind.
+fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Memory {
@@ -74,7 +107,16 @@ impl Memory {
         message::not_before(nonce, self.horizon, window)
     }
 
-    fn spend(&mut self, nonce: Nonce, now: u64, window: Window) -> Result<(), Denied> {
+    fn spend(
+        &mut self,
+        nonce: Nonce,
+        now: u64,
+        window: Window,
+        is_alone: bool,
+    ) -> Result<(), Denied> {
+        if is_alone {
+            self.check_known(nonce, now, window)?;
+        }
         let horizon = now.saturating_sub(window.max_skew.as_secs());
         // Within a second there is nothing new to be forgotten.
         if self.used.len() >= self.prune_at && horizon > self.horizon {
@@ -86,14 +128,14 @@ impl Memory {
         let Entry::Vacant(entry) = self.used.entry(nonce.print) else {
             return Err(Denied::Replayed);
         };
-        if nonce.created > now {
-            self.ahead.note(nonce)?;
-        }
         entry.insert(nonce.created);
-        if self.ahead.is_long() {
-            self.ahead.shorten(&self.used, now)?;
-        }
         Ok(())
+    }
+
+    /// Those that were made at `from` or later.
+    fn since(&self, from: u64) -> HashMap<[u8; 16], u64> {
+        let used = self.used.iter().filter(|(_, created)| **created >= from);
+        used.map(|(print, created)| (*print, *created)).collect()
     }
 
     /// Forgets those whose signatures pass no more.
@@ -108,7 +150,7 @@ impl Memory {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::Duration;
+    use tokio::runtime::{Builder, Runtime};
 
     use super::*;
 
@@ -117,13 +159,20 @@ mod tests {
     struct Rig {
         replay: Replay,
         dir: tempfile::TempDir,
+        runtime: Runtime,
     }
 
     impl Rig {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let replay = Replay::open(dir.path(), Timestamp(START * 1_000)).unwrap();
-            Self { replay, dir }
+            let runtime = Builder::new_current_thread().enable_time().build();
+            let runtime = runtime.unwrap();
+            Self {
+                replay,
+                dir,
+                runtime,
+            }
         }
 
         /// The process dies, and another one begins.
@@ -133,7 +182,14 @@ mod tests {
         }
 
         fn spend(&self, nonce: Nonce, window: Window) -> Result<(), Denied> {
-            self.replay.spend(nonce, window, true)
+            self.runtime
+                .block_on(self.replay.spend(nonce, window, true))
+        }
+
+        /// As where others have a say.
+        fn spend_among_others(&self, nonce: Nonce, window: Window) -> Result<(), Denied> {
+            self.runtime
+                .block_on(self.replay.spend(nonce, window, false))
         }
     }
 
@@ -175,9 +231,9 @@ mod tests {
         assert_eq!(early, Err(denied));
         replay.spend(nonce(1, START), window(now, 300)).unwrap();
         // Within a second nobody can tell what was before.
-        let dir = tempfile::tempdir().unwrap();
-        let replay = Replay::open(dir.path(), Timestamp(START * 1_000 + 1)).unwrap();
-        let spend = |created| replay.spend(nonce(1, created), window(START, 300), true);
+        let mut rig = Rig::new();
+        rig.replay = Replay::open(rig.dir.path(), Timestamp(START * 1_000 + 1)).unwrap();
+        let spend = |created| rig.spend(nonce(1, created), window(START, 300));
         spend(START).unwrap_err();
         spend(START + 1).unwrap();
     }
@@ -205,8 +261,8 @@ mod tests {
     fn what_others_know_is_used_once_here_as_well() {
         let rig = Rig::new();
         let old = nonce(1, START - 100);
-        rig.replay.spend(old, window(START, 300), false).unwrap();
-        let again = rig.replay.spend(old, window(START, 300), false);
+        rig.spend_among_others(old, window(START, 300)).unwrap();
+        let again = rig.spend_among_others(old, window(START, 300));
         assert_eq!(again, Err(Denied::Replayed));
     }
 
@@ -217,7 +273,7 @@ mod tests {
         rig.spend(nonce(1, first), window(first, 300)).unwrap();
         let older = rig.spend(nonce(1, first - 200), window(first, 300));
         assert_eq!(older, Err(Denied::Replayed));
-        assert_eq!(rig.replay.0.lock().unwrap().used[&nonce(1, 0).print], first);
+        assert_eq!(lock(&rig.replay.memory).used[&nonce(1, 0).print], first);
     }
 
     #[test]
@@ -233,7 +289,7 @@ mod tests {
         replay
             .spend(nonce(u64::MAX, later), window(later, skew))
             .unwrap();
-        assert_eq!(replay.replay.0.lock().unwrap().used.len(), 1);
+        assert_eq!(lock(&replay.replay.memory).used.len(), 1);
         // Somebody allows for more skew: what was forgotten could be used again.
         let again = replay.spend(nonce(1, first), window(later, 10_000));
         assert!(matches!(again, Err(Denied::Early { .. })), "{again:?}");

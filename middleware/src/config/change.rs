@@ -31,6 +31,10 @@ const AT_START: &[&str] = &[
     "logging.format",
 ];
 
+/// Whether these are set is read once: a file that lost a line must not open the port to who speaks no TLS,
+/// or has no certificate.
+const WHETHER_AT_START: &[&str] = &["server.tls_cert", "server.tls_key", "server.tls_client_ca"];
+
 /// The same while sessions are shared: what the other servers were told at the start.
 const AT_START_SHARED: &[&str] = &[
     "uploads.max_resumable_age",
@@ -88,7 +92,7 @@ pub(crate) fn replace(
     let mut next = new.clone();
     let mut changes = Vec::new();
     for key in keys() {
-        let is_fixed = is_fixed(&key, running);
+        let is_fixed = is_fixed(&key, running, new);
         if is_fixed {
             key.copy(running, &mut next);
         }
@@ -110,9 +114,12 @@ pub(crate) fn replace(
     (next, changes)
 }
 
-fn is_fixed(key: &Key, running: &UploadConfig) -> bool {
-    let shared = running.keeps_sessions() && running.sessions.store == SessionStore::Redis;
-    AT_START.contains(&key.path) || (shared && AT_START_SHARED.contains(&key.path))
+fn is_fixed(key: &Key, running: &UploadConfig, new: &UploadConfig) -> bool {
+    let is_shared = running.keeps_sessions() && running.sessions.store == SessionStore::Redis;
+    let is_set = |config| key.show(config).is_some();
+    AT_START.contains(&key.path)
+        || (is_shared && AT_START_SHARED.contains(&key.path))
+        || (WHETHER_AT_START.contains(&key.path) && is_set(running) != is_set(new))
 }
 
 /// Every path named above, and whether it is always fixed, for the tests that they are keys and are

@@ -12,7 +12,8 @@ pub struct Cidr {
 
 impl Cidr {
     /// Reads the CIDR notation; a lone address is a block of one. `None` for anything else, and
-    /// for a block whose address has bits beyond its prefix (`10.0.0.1/8`), which is a slip.
+    /// for a block whose address has bits beyond its prefix (`10.0.0.1/8`), which is a slip. IPv4
+    /// addresses written as IPv6 are a block of IPv4.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
@@ -29,7 +30,17 @@ impl Cidr {
         };
         let block = Self { address, prefix };
         let aligned = prefix <= width && bits(address) & !block.mask() == 0;
-        aligned.then_some(block)
+        aligned.then(|| block.canonical())
+    }
+
+    fn canonical(self) -> Self {
+        let address = self.address.to_canonical();
+        let shorter = width(self.address) - width(address);
+        // A block that reaches beyond the mapped addresses has none of their bits.
+        Self {
+            address,
+            prefix: self.prefix - shorter,
+        }
     }
 
     /// Whether `address` is in the block. An IPv4 address written as IPv6 (`::ffff:10.0.0.1`, as
@@ -116,5 +127,18 @@ mod tests {
         assert!(!contains("2001:db8::/32", "2001:db9::1"));
         assert!(contains("::1", "::1"));
         assert!(contains("::/0", "::2"));
+        for address in ["203.0.113.9", "::ffff:203.0.113.9"] {
+            for block in [
+                "203.0.113.9",
+                "203.0.113.0/24",
+                "0.0.0.0/0",
+                "0:0:0:0:0:ffff::/96",
+            ] {
+                let mapped = block.replace("203", "::ffff:203").replace("/24", "/120");
+                assert!(contains(block, address), "{block} {address}");
+                assert!(contains(&mapped, address), "{mapped} {address}");
+            }
+        }
+        assert!(!contains("::ffff:203.0.113.0/120", "203.0.114.9"));
     }
 }

@@ -16,6 +16,8 @@ const QUIET_MAX: Duration = Duration::from_secs(2);
 const LINKS_MAX: usize = 40;
 /// How often a file is looked at where the system does not tell of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often where it does: of what another machine writes to a network's file system it does not know.
+const LOOK_ANYHOW: Duration = Duration::from_secs(5 * 60);
 
 /// Tells when one of some files may have changed.
 ///
@@ -58,7 +60,9 @@ impl Watch {
         if self.watcher.is_none() {
             return sleep(LOOK_EVERY).await;
         }
-        self.told.notified().await;
+        if timeout(LOOK_ANYHOW, self.told.notified()).await.is_err() {
+            return;
+        }
         let quiet = async { while timeout(QUIET, self.told.notified()).await.is_ok() {} };
         let _ = timeout(QUIET_MAX, quiet).await;
     }

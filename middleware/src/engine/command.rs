@@ -123,7 +123,7 @@ pub enum Refusal {
     Busy,
     /// There are as many streams of events as may be, of this upload or of all.
     TooManyStreams { of_upload: bool },
-    /// Too many chunks wait to be made durable.
+    /// The chunks of too many uploads wait to be made durable.
     Crowded,
     /// This client has sent as many requests as it may, and is to send none for so long.
     RateLimited { wait: Duration },

@@ -4,8 +4,9 @@
 //! HTTP/1.1 and HTTP/2 (with prior knowledge, or by TLS) are served on the same port. The rules:
 //!
 //! 1. A request's head must be complete [`header_timeout`](Limits::header_timeout) after its first
-//!    byte, on a new connection after the accept, the handshake of TLS included. Otherwise the answer is `408` and the connection
-//!    closes; a client that said nothing, or speaks HTTP/2, gets no answer.
+//!    byte, on a new connection after the accept, the handshake of TLS included. Otherwise the answer
+//!    is `408` and the connection closes; a client that said nothing, or speaks HTTP/2, gets no
+//!    answer.
 //! 2. Between requests a connection is closed silently after
 //!    [`idle_timeout`](Limits::idle_timeout). On HTTP/2 that is while no request runs, and the client
 //!    is told by `GOAWAY`.
@@ -27,8 +28,9 @@
 //!    backlog. An error of accept is waited out and never ends the server.
 //! 8. When asked to stop, the server closes the port and idle connections at once, lets running
 //!    requests finish and cuts what is left after [`shutdown`](Limits::shutdown).
-//! 9. A request of HTTP/1.1 names one host, and a valid one: otherwise the answer is `400` and the
-//!    connection closes (RFC 9112, section 3.2, which hyper leaves to its users).
+//! 9. A request names one host at most, and a valid one, and of HTTP/1.1 names one: otherwise the
+//!    answer is `400` and the connection closes (RFC 9112, section 3.2, which hyper leaves to its
+//!    users; on HTTP/2 that request ends).
 //!
 //! ```
 //! use std::io::{Read, Write};

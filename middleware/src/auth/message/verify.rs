@@ -50,24 +50,27 @@ pub struct Verified<'r> {
 ///
 /// # Errors
 /// [`Denied`]. Where several signatures fail, what is said is of the last one that is not just wrong. Two
-/// that pass are refused: either could be used again alone.
+/// by keys of `ring` are refused: either could be used again alone.
 pub fn verify<'r>(
     ring: &'r KeyRing,
     message: &Message<'_>,
     required: &[&'static str],
     window: Window,
 ) -> Result<Verified<'r>, Denied> {
-    let (mut passed, mut denied) = (None, Denied::Missing);
+    let (mut ours, mut denied) = (None, Denied::Missing);
     for candidate in candidates(message.headers)? {
         match check(ring, message, required, window, &candidate) {
-            Ok(_) if passed.is_some() => return Err(Denied::Malformed(TWICE)),
-            Ok(verified) => passed = Some(verified),
+            // One that is early passes later.
+            Ok(_) | Err(Denied::Stale { .. }) if ours.is_some() => {
+                return Err(Denied::Malformed(TWICE));
+            }
+            checked @ (Ok(_) | Err(Denied::Stale { .. })) => ours = Some(checked),
             // Somebody else's signature says nothing about ours.
             Err(Denied::Invalid) if denied != Denied::Missing => {}
             Err(why) => denied = why,
         }
     }
-    passed.ok_or(denied)
+    ours.unwrap_or(Err(denied))
 }
 
 fn check<'r>(

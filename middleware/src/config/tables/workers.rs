@@ -8,7 +8,7 @@ use crate::config::kind::Count;
 pub struct Workers {
     /// The base number of workers (seed).
     pub numworkers: usize,
-    /// Chunks that may wait for a worker (seed).
+    /// Uploads whose chunks may wait for a worker (seed).
     pub uploadqueuesize: usize,
     /// The most workers there can be. Not set: four per core, and never fewer than `numworkers`.
     pub max_workers: usize,

@@ -57,6 +57,38 @@ fn what_the_start_made_of_it_stays() {
     assert_eq!(next.sessions.store, SessionStore::Disk);
 }
 
+/// A file that was cut, or lost a line, opens nothing.
+#[test]
+fn whether_there_is_tls_is_read_at_the_start_and_its_files_at_once() {
+    let pair = "[server]\ntls_cert = \"a.pem\"\ntls_key = \"a.key\"\n";
+    let mutual = format!("{pair}tls_client_ca = \"a.ca\"\n");
+    let running = accept(&mutual).config;
+    let (next, told) = said(&running, &mutual, "");
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told.iter()
+            .all(|told| told.contains("not set needs a restart"))
+    );
+    assert_eq!(next.server.tls_files(), running.server.tls_files());
+    let (next, told) = said(&running, &mutual, pair);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(next.server.tls_files(), running.server.tls_files());
+    let (next, _) = said(&running, &mutual, &mutual.replace("\"a.", "\"b."));
+    let files = next.server.tls_files();
+    assert!(
+        files
+            .iter()
+            .all(|(_, path)| path.to_string_lossy().starts_with("b."))
+    );
+    let plain = UploadConfig::default();
+    let (next, told) = said(&plain, "", pair);
+    assert_eq!(
+        told[0],
+        "server.tls_cert = \"a.pem\" needs a restart, not set stays until then"
+    );
+    assert!(next.server.tls_files().is_empty());
+}
+
 #[test]
 fn what_other_servers_were_told_stays_while_sessions_are_shared() {
     let redis = "[sessions]\nstore = \"redis\"";

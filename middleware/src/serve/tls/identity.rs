@@ -17,7 +17,7 @@ use crate::error::Error;
 pub(crate) struct Identity {
     pub(super) config: Arc<ServerConfig>,
     /// Tells the contents of its files apart.
-    pub(super) print: [u8; 32],
+    print: [u8; 32],
     doubts: Vec<String>,
 }
 
@@ -66,6 +66,11 @@ impl Identity {
             print,
             doubts: doubts.into_iter().flatten().collect(),
         })
+    }
+
+    /// Whether it is made of the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.print == other.print
     }
 
     /// What is to be said about its files, which can be used all the same.

@@ -16,7 +16,6 @@
 //! 8. Files are taken up when they are replaced, for new connections; what cannot be used changes
 //!    nothing, and the log says why.
 
-mod follow;
 mod greet;
 mod identity;
 mod pem;
@@ -24,5 +23,4 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use follow::follow;
 pub(crate) use identity::Identity;

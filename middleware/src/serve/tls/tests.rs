@@ -16,12 +16,15 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
-use tower::service_fn;
+use tower::{ServiceExt as _, service_fn};
+use tower_layer::Layer as _;
 
 use super::identity::{Identity, provider};
+use crate::body::RequestBody;
 use crate::config::Live;
 use crate::serve::tests::LIMITS;
 use crate::serve::{Incoming, Server, Tls};
+use crate::{SteadfastLayer, UploadConfig};
 
 /// One pair, whose certificate is its own authority, serves both ends.
 fn make(dir: &Path) -> [PathBuf; 2] {
@@ -90,6 +93,37 @@ async fn an_app_is_told_of_a_verified_certificate() {
     let tls = told(&files, &pair).await.unwrap();
     let own = CertificateDer::from_pem_file(&pair[0]).unwrap();
     assert_eq!(tls.client_certificate.as_deref(), Some(&own[..]));
+}
+
+/// By another accept loop than ours, it would be reached by anybody.
+#[tokio::test]
+async fn what_is_to_be_secured_and_is_not_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let [cert, key] = make(dir.path());
+    let mut config = UploadConfig::default();
+    config.uploads.state_dir = dir.path().join("state");
+    config.uploads.min_free_space = 0;
+    config.security.enabled = false;
+    config.security.protect = vec!["/own".to_owned()];
+    (config.server.tls_cert, config.server.tls_key) = (Some(cert), Some(key));
+    let (layer, _driver) = SteadfastLayer::from_config(config).await.unwrap();
+    let app = service_fn(|_: Request<RequestBody<Full<Bytes>>>| async {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+    });
+    let app = layer.layer(app);
+    let send = async |tls: Option<Tls>| {
+        let create = Request::post("/upload/chunked").header("x-filename", "a");
+        let create = create.header("x-total-size", "1");
+        let mut create = create.body(Full::new(Bytes::new())).unwrap();
+        tls.map(|tls| create.extensions_mut().insert(tls));
+        app.clone().oneshot(create).await.unwrap().status()
+    };
+    assert_eq!(send(None).await, 500);
+    let tls = Tls {
+        server_name: None,
+        client_certificate: None,
+    };
+    assert_eq!(send(Some(tls)).await, 201);
 }
 
 #[test]

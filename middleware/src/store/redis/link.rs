@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub(super) struct Down;
 pub(super) struct Link {
     client: Client,
     connection: Mutex<Option<MultiplexedConnection>>,
+    /// How many there have been.
+    connections: AtomicU64,
     /// Had by whoever connects.
     connecting: tokio::sync::Mutex<()>,
     is_up: AtomicBool,
@@ -59,6 +61,7 @@ impl Link {
         Ok(Self {
             client,
             connection: Mutex::default(),
+            connections: AtomicU64::new(0),
             connecting: tokio::sync::Mutex::default(),
             is_up: AtomicBool::new(false),
             is_barred: AtomicBool::new(false),
@@ -71,6 +74,11 @@ impl Link {
     /// Whether the last that was heard of Redis was good.
     pub(super) fn is_up(&self) -> bool {
         self.is_up.load(Ordering::Acquire)
+    }
+
+    /// Tells connections apart: another one may lead to another Redis, or to one that has lost something.
+    pub(super) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Acquire)
     }
 
     /// Whether it is worth to begin something: Redis can be used, or it is time to try again.
@@ -190,6 +198,7 @@ impl Link {
             .client
             .get_multiplexed_async_connection_with_config(&config);
         let connection = connection.await?;
+        self.connections.fetch_add(1, Ordering::AcqRel);
         *lock(&self.connection) = Some(connection.clone());
         Ok(connection)
     }

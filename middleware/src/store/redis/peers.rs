@@ -163,14 +163,17 @@ impl Redis {
 
     async fn use_up(&self, once: Once) -> Result<Spent, StoreError> {
         let keys = &self.shared.keys;
+        // A Redis of which nobody knows what it has lost tells nothing.
+        let run = self.sure_run().ok_or(StoreError::Unavailable)?;
         let mut call = self.shared.scripts.spend.prepare_invoke();
         call.key(keys.spending()).key(keys.spent(once.print));
-        call.arg(self.run())
-            .arg(once.patience.as_secs())
-            .arg(once.made);
+        call.arg(&run).arg(once.patience.as_secs()).arg(once.made);
         let spent: Result<(u64, bool), _> = self.shared.link.run(&call).await;
         let (since, is_new) = spent.map_err(unavailable)?;
-        Ok(Spent { is_new, since })
+        match self.sure_run() == Some(run) {
+            true => Ok(Spent { is_new, since }),
+            false => Err(StoreError::Unavailable),
+        }
     }
 
     async fn state_share(

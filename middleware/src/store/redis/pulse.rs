@@ -120,7 +120,7 @@ impl Redis {
 
     async fn beat(&self, pulse: &mut Pulse) {
         let mut unfit = None;
-        let look = !self.shared.link.is_up() || pulse.looks;
+        let look = !self.shared.link.is_up() || pulse.looks || self.sure_run().is_none();
         let beat = self.contact(look, &mut unfit).await;
         pulse.looks &= beat.is_err();
         if let Some(sentence) = unfit
@@ -170,8 +170,10 @@ impl Redis {
         unfit: &mut Option<String>,
     ) -> Result<Heard, super::link::Down> {
         let work = async |connection: &mut MultiplexedConnection| {
+            let number = self.shared.link.connections();
             if look {
-                self.note_run(check::look(&self.shared, connection, unfit).await?);
+                let run = check::look(&self.shared, connection, unfit).await?;
+                self.note_run(run, number);
                 Scripts::load(connection).await?;
             }
             self.say(connection).await

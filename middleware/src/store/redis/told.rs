@@ -29,8 +29,8 @@ pub(super) struct Tellings {
     listed: Mutex<Option<u64>>,
     /// Whether Redis has answered a beat.
     has_met: AtomicBool,
-    /// Which run of Redis is used; nothing where it does not say so.
-    run: Mutex<String>,
+    /// Which run of Redis is used, nothing where it does not say so; and over which connection it said so.
+    run: Mutex<(String, u64)>,
     /// When Redis was found to have lost everything.
     lost: Mutex<Option<Instant>>,
     /// `None`: it is to be told.
@@ -128,13 +128,19 @@ impl Redis {
         self.shared.tellings.has_met.load(Ordering::Acquire) || !self.shared.identity.is_new
     }
 
-    /// Which run of Redis is used.
+    /// Which run of Redis is used, as far as this server has asked.
     pub(super) fn run(&self) -> String {
-        lock(&self.shared.tellings.run).clone()
+        lock(&self.shared.tellings.run).0.clone()
     }
 
-    pub(super) fn note_run(&self, run: String) {
-        *lock(&self.shared.tellings.run) = run;
+    /// The same where it is sure: over the connection there is.
+    pub(super) fn sure_run(&self) -> Option<String> {
+        let (run, connection) = lock(&self.shared.tellings.run).clone();
+        (connection == self.shared.link.connections()).then_some(run)
+    }
+
+    pub(super) fn note_run(&self, run: String, connection: u64) {
+        *lock(&self.shared.tellings.run) = (run, connection);
     }
 
     /// Whether Redis has lost everything within this time.
