@@ -10,6 +10,7 @@ mod chunk;
 mod create;
 mod dedup;
 mod dedup_disks;
+mod dependencies;
 mod digests;
 mod document;
 mod duplicates;
