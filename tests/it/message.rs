@@ -278,6 +278,32 @@ fn when_redis_is_away_or_has_lost_everything_nothing_old_passes() {
     let _ = unsent.send(addr).refused(503, "busy");
 }
 
+/// As after a failover to a replica, or from a backup: what was used since is not known.
+#[test]
+fn what_a_redis_from_a_snapshot_does_not_know_does_not_pass() {
+    let test = "what_a_redis_from_a_snapshot_does_not_know_does_not_pass";
+    let Some(mut fleet) = Fleet::start(test, 2, MESSAGE) else {
+        return;
+    };
+    let [one, other] = [0, 1].map(|server: usize| fleet.servers[server].addr());
+    let request = || Signing::default().sign(create_request("once.bin", 10), message::CREATE);
+    wait::until("a create passes", SOON, || {
+        request().send(one).status == 201
+    });
+    assert_eq!(fleet.redis.command(&["SAVE"]).error(), None);
+    let taken = request();
+    let _ = taken.send(one).status_is(201);
+    fleet.redis.restart();
+    let kept = fleet.redis.command(&["DBSIZE"]);
+    assert_ne!(kept.integer(), Some(0), "it was restored");
+    // From the moment that anything passes.
+    wait::until("Redis is found", SOON, || {
+        request().send(other).status == 201
+    });
+    let _ = taken.send(other).refused(503, "busy");
+    let _ = taken.send(one).refused(401, "signature_replayed");
+}
+
 #[test]
 fn keys_are_told_apart_and_end() {
     let keys = "[[security.keys]]\nid = \"new\"\nsecret = \"the new secret of the ring 2026\"\n\

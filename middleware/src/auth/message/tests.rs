@@ -214,6 +214,27 @@ fn whatever_is_altered_of_the_signature_is_noticed() {
     assert_eq!(other.verify(&REQUIRED), Err(Denied::Invalid));
 }
 
+/// Whoever tries ids learns nothing, whatever else is wrong.
+#[test]
+fn a_key_that_is_not_there_is_refused_as_one_of_another_secret() {
+    let other = b"fedcba9876543210fedcba9876543210";
+    for input in [
+        INPUT_OF_US,
+        r#"("@method");created=1700000000;keyid="robots";nonce="n1""#,
+        r#"("@method" "@authority" "@path");created=1;keyid="robots";nonce="n1""#,
+        r#"("@method" "@authority" "@path" "x-absent");created=1700000000;keyid="robots";nonce="n1""#,
+        r#"("@method" "@authority" "@path");created=1700000000;keyid="robots";nonce="""#,
+    ] {
+        let known = Request::new().signed_as(input, other);
+        let unknown = Request::new().signed_as(&input.replace("robots", "nobody"), other);
+        assert_eq!(
+            unknown.verify(&REQUIRED),
+            known.verify(&REQUIRED),
+            "{input}"
+        );
+    }
+}
+
 /// What is not there cannot be what was meant.
 #[test]
 fn what_cannot_be_checked_is_refused_and_named() {
@@ -327,6 +348,25 @@ fn of_several_signatures_one_that_passes_is_enough() {
     lines.headers.append(INPUT, input.parse().unwrap());
     lines.headers.append(SIGNATURE, code.parse().unwrap());
     assert_eq!(lines.verify(&REQUIRED).as_deref(), Ok("robots"));
+    // Either of two could be used again alone; one that is early, later.
+    for created in [NOW, NOW + 400] {
+        let second = INPUT_OF_US.replace("1700000000", &created.to_string());
+        let second = Request::new().signed_as(&second.replace("n1", "n2"), SECRET);
+        let text = |name| second.headers[name].to_str().unwrap().replace("s=", "t=");
+        for is_first in [true, false] {
+            let list = |own: &str, name| match is_first {
+                true => format!("{own}, {}", text(name)),
+                false => format!("{}, {own}", text(name)),
+            };
+            let both = good.clone().with(INPUT, &list(input, INPUT));
+            let both = both.with(SIGNATURE, &list(code, SIGNATURE));
+            let refused = both.verify(&REQUIRED);
+            assert!(
+                matches!(refused, Err(Denied::Malformed(_))),
+                "{created}: {refused:?}"
+            );
+        }
+    }
     let apart = good.clone().with(SIGNATURE, "other=:AAAA:");
     assert!(matches!(apart.verify(&REQUIRED), Err(Denied::Malformed(_))));
     let many = (0..9)
