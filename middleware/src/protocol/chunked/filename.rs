@@ -96,6 +96,7 @@ mod tests {
             "müll.zip"
         );
         assert_eq!(read("x-filename", b"m\xfcll.zip").unwrap(), "müll.zip");
+        assert_eq!(read("x-filename", b"  a b.bin\t ").unwrap(), "a b.bin");
         let disposition = b"attachment; filename=\"x\"; filename*=UTF-8''%e2%82%ac%20rates";
         assert_eq!(read("content-disposition", disposition).unwrap(), "€ rates");
     }
