@@ -4,7 +4,7 @@ use std::fs;
 
 use steadfast_tests::config::{CHUNK, Config, SECRET};
 use steadfast_tests::data;
-use steadfast_tests::http::{Request, Response};
+use steadfast_tests::http::{Request, Response, together};
 use steadfast_tests::message::{self, Signing, now};
 use steadfast_tests::server::Server;
 use steadfast_tests::tree;
@@ -293,7 +293,23 @@ fn what_a_redis_from_a_snapshot_does_not_know_does_not_pass() {
     assert_eq!(fleet.redis.command(&["SAVE"]).error(), None);
     let taken = request();
     let _ = taken.send(one).status_is(201);
-    fleet.redis.restart();
+    // Tried all the while: some are on their way when it goes, and when it comes back.
+    let more: Vec<_> = (0..1_600).map(|_| request()).collect();
+    for request in &more {
+        let _ = request.send(one).status_is(201);
+    }
+    let answers = std::thread::scope(|scope| {
+        let trying = scope.spawn(|| {
+            let try_some = |part: usize| {
+                let some = more[part * 400..][..400].iter();
+                some.map(|request| request.send(other).status).collect()
+            };
+            together::<Vec<_>>(4, try_some).concat()
+        });
+        fleet.redis.restart();
+        trying.join().unwrap()
+    });
+    assert!(!answers.contains(&201), "{answers:?}");
     let kept = fleet.redis.command(&["DBSIZE"]);
     assert_ne!(kept.integer(), Some(0), "it was restored");
     // From the moment that anything passes.
