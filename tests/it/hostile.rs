@@ -35,6 +35,7 @@ themes![
     signatures,
     slow_and_many,
     targets,
+    tls,
     transfer_coding,
 ];
 
