@@ -27,6 +27,7 @@ themes![
     http2,
     injection,
     lengths,
+    message,
     methods,
     names,
     numbers,
