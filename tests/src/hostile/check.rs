@@ -1,7 +1,7 @@
 //! What is asserted after each case.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
 use super::Problems;
@@ -257,9 +257,8 @@ fn absent(case: &Case, said: &Said<'_>, names: &Names, problems: &mut Vec<String
 /// Nothing secret is in an answer or in the log.
 fn private(lane: &Lane, said: &Said<'_>, names: &Names, problems: &mut Vec<String>) {
     let root = lane.server.root().to_string_lossy().into_owned();
-    let mut secrets = vec![SECRET.to_owned(), sign(CHUNKED), sign("/upload"), root];
+    let mut secrets = BTreeSet::from([SECRET.to_owned(), sign(CHUNKED), sign("/upload"), root]);
     secrets.extend(names.signatures.iter().cloned());
-    secrets.dedup();
     for secret in secrets {
         let places = said.places(&secret);
         problems.extend(places.map(|place| format!("{secret} is in {place}")));

@@ -179,7 +179,7 @@ pub(super) struct Lane {
 }
 
 /// What became of uploads so far, or of some.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Effect {
     /// Calls of the handler by the layer.
     pub(super) calls: u64,
@@ -211,17 +211,13 @@ impl Lane {
         };
         let (_, last) = client.upload("good.bin", b"0123456789");
         assert!(last.status < 500, "a good upload: {last:?}");
-        let nothing = Effect {
-            calls: 0,
-            stored: 0,
-        };
         let mut lane = Self {
             client,
             tls,
             metrics,
             places: Vec::new(),
             good: last.status,
-            good_effect: nothing,
+            good_effect: Effect::default(),
             descriptors: 0,
             memory: server.memory("VmRSS"),
             server,
