@@ -19,6 +19,9 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// An answer is the last when nothing has followed it for so long.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// How long what is there already may take to be read.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// Bytes that are sent at once.
 pub const PIECE: usize = 64 * 1024;
 
@@ -199,8 +202,9 @@ impl Player<'_> {
         } else if let Some(seen) = self.left.take() {
             judged.push(seen);
         } else {
+            let begun = Instant::now();
             for stream in self.crowd.drain(..) {
-                let (bytes, ended) = all_of(stream);
+                let (bytes, ended) = all_of(stream, begun);
                 judged.push(answers::http1(&bytes, false, 0, ended));
                 self.bytes.extend(bytes);
             }
@@ -352,18 +356,19 @@ fn rest_of(mut stream: TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// All that comes until the server closes or is quiet, and whether it has closed.
-fn all_of(mut stream: TcpStream) -> (Vec<u8>, bool) {
-    let begun = Instant::now();
+/// All that comes until the server closes or is quiet, and whether it has closed. Those that are asked
+/// late, of the many that began together, have had their time.
+fn all_of(mut stream: TcpStream, begun: Instant) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     let mut piece = vec![0; PIECE];
-    let _ = stream.set_read_timeout(Some(QUIET));
-    while begun.elapsed() < ANSWER_LIMIT {
+    while begun.elapsed() < 2 * ANSWER_LIMIT {
+        let is_late = begun.elapsed() >= ANSWER_LIMIT;
+        let _ = stream.set_read_timeout(Some(if is_late { MOMENT } else { QUIET }));
         match stream.read(&mut piece) {
             Ok(0) => return (bytes, true),
             Ok(count) => bytes.extend_from_slice(&piece[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                if answers::http1(&bytes, false, 0, false).answered {
+                if is_late || answers::http1(&bytes, false, 0, false).answered {
                     return (bytes, false);
                 }
             }
