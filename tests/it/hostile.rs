@@ -27,6 +27,7 @@ themes![
     http2,
     injection,
     lengths,
+    message,
     methods,
     names,
     numbers,
@@ -35,6 +36,7 @@ themes![
     signatures,
     slow_and_many,
     targets,
+    tls,
     transfer_coding,
 ];
 
@@ -107,6 +109,44 @@ fn the_runner_tells_what_is_wrong() {
     assert_eq!(failures(&one("expect = [200]\nknown = 'why'")), [""; 0]);
 }
 
+/// Plays a case against a server, and expects to be told of this.
+fn told_of(case: &str, problem: &str) {
+    let text = format!("[[case]]\nname = 'a-case'\nwhy = 'A reason.'\n{case}\n");
+    let found = failures(&case::parse(&text).expect("a case"));
+    assert_eq!(found.len(), 1, "{case}");
+    assert!(found[0].contains(problem), "{case}: {found:?}");
+}
+
+#[test]
+fn a_refusal_without_its_code_is_told() {
+    let steps = r"steps = [{ send = 'GET /upload/status HTTP/1.1\r\nHost: a b\r\n\r\n' }]";
+    let case = format!("{steps}\nexpect = [400]\ncode = 'missing_parameter'");
+    told_of(&case, "code \"\", not \"missing_parameter\"");
+}
+
+#[test]
+fn what_a_packed_head_says_is_told() {
+    let case = r#"
+        transport = "h2"
+        steps = [{ h2_frame = { type = "HEADERS", flags = "END_STREAM|END_HEADERS", stream = 1, headers = [
+            [":method", "GET"], [":scheme", "http"], [":path", "/upload/status"], [":authority", "{HOST}"],
+        ] } }]
+        expect = [400]
+        absent = ["no-store"]
+    "#;
+    told_of(case, "\"no-store\" is in an answer");
+}
+
+/// A component that is unknown is repeated.
+#[test]
+fn a_signature_that_is_repeated_is_told() {
+    let head = r"POST /upload/chunked HTTP/1.1\r\nHost: {HOST}\r\nX-Filename: a\r\nX-Total-Size: 1\r\nX-Seen: {SIGNED create}\r\n";
+    let input = r#"Signature-Input: sig=("X{CODE}");created=1\r\nSignature: sig=:AAAA:\r\nConnection: close\r\n\r\n"#;
+    let config = "config = \"[security]\\nschemes = ['message']\"";
+    let case = format!("{config}\nsteps = [{{ send = '{head}{input}' }}]\nexpect = [401]");
+    told_of(&case, "= is in an answer");
+}
+
 #[test]
 fn a_configuration_that_is_taken_is_told() {
     let text = r#"
@@ -139,8 +179,25 @@ fn a_mistake_in_a_case_is_named() {
     refused("steps = [{ send_hex = '1' }]", "Odd number of digits");
     refused("setup = ['sesion']", "\"sesion\" is none of");
     refused("expect = ['open']", "a status, or \"closed\"");
-    refused("transport = 'tls'", "unknown variant `tls`");
+    refused("transport = 'udp'", "unknown variant `udp`");
     refused("expect = [200]", "a-case: a case has steps and expect");
+    refused(
+        "steps = [{ send = '{MESSAGE get}' }]",
+        "\"get\" is no create",
+    );
+    refused(
+        "steps = [{ send = '{MESSAGE create a}' }]",
+        "\"a\" is no +component",
+    );
+    refused("steps = [{ send = '{MESSAGE create -a}' }]", "\"-a\" is no");
+    refused(
+        "steps = [{ send = '{CODE third}' }]",
+        "\"third\" is no shape",
+    );
+    refused(
+        "transport = 'tls'\nsteps = [{ send = 'a', connections = 2 }]\nexpect = [200]",
+        "connections is for transport plain",
+    );
     let frame = "steps = [{ h2_frame = { type = 'DATTA', stream = 1 } }]";
     refused(frame, "\"DATTA\" is neither a name");
 }

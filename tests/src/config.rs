@@ -84,6 +84,15 @@ impl Config {
         Some(found.to_owned())
     }
 
+    /// The strings of the list at `table.key`.
+    #[must_use]
+    pub fn list_of(&self, table: &str, key: &str) -> Vec<String> {
+        let found = self.0.get(table).and_then(|table| table.get(key));
+        let list = found.and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|item| Some(item.as_str()?.to_owned()))
+            .collect()
+    }
+
     /// The TOML text.
     ///
     /// # Panics

@@ -28,6 +28,8 @@ pub const CHUNK: &[&str] = &[
     "x-chunk-number",
     "content-digest",
 ];
+/// What has to be covered of a cancel, or of a status by a header.
+pub const UPLOAD: &[&str] = &["@method", "@authority", "@path", "x-upload-session-id"];
 /// What has to be covered of a status by its query.
 pub const STATUS: &[&str] = &["@method", "@authority", "@path", "@query"];
 
@@ -103,32 +105,50 @@ impl Signing {
     /// When the request has no such header.
     #[must_use]
     pub fn sign_with(&self, request: Request, components: &[&str], more: &str) -> Request {
-        let quoted: Vec<_> = components
-            .iter()
-            .map(|name| format!("\"{name}\""))
-            .collect();
         let parameters = format!(
-            "({});created={};keyid=\"{}\"{more};nonce=\"{}\"",
-            quoted.join(" "),
-            self.created,
-            self.key_id,
-            self.nonce
+            ";created={};keyid=\"{}\"{more};nonce=\"{}\"",
+            self.created, self.key_id, self.nonce
         );
-        let mut base = String::new();
-        for name in components {
-            let value = value(&request, name);
-            base.push_str(&format!("\"{name}\": {value}\n"));
-        }
-        base.push_str(&format!("\"@signature-params\": {parameters}"));
-        let mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes());
-        let mut mac = mac.expect("any length of key");
-        mac.update(base.as_bytes());
-        let code = STANDARD.encode(mac.finalize().into_bytes());
+        let line = |name: &&str| (format!("\"{name}\""), value(&request, name));
+        let lines: Vec<_> = components.iter().map(line).collect();
+        let (input, code) = self.sign_lines(&lines, &parameters);
         request
             .without("Signature-Input")
             .without("Signature")
-            .header("Signature-Input", format!("sig={parameters}"))
+            .header("Signature-Input", format!("sig={input}"))
             .header("Signature", format!("sig=:{code}:"))
+    }
+
+    /// What `Signature-Input` says, and the code in base64, of components as they are written with
+    /// their values, and of parameters from their first semicolon on.
+    ///
+    /// # Panics
+    /// Never: a key has any length.
+    #[must_use]
+    pub fn sign_lines(&self, lines: &[(String, String)], parameters: &str) -> (String, String) {
+        let names: Vec<_> = lines.iter().map(|(name, _)| name.as_str()).collect();
+        let input = format!("({}){parameters}", names.join(" "));
+        let mut base = String::new();
+        for (name, value) in lines {
+            base.push_str(&format!("{name}: {value}\n"));
+        }
+        base.push_str(&format!("\"@signature-params\": {input}"));
+        let mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes());
+        let mut mac = mac.expect("any length of key");
+        mac.update(base.as_bytes());
+        (input, STANDARD.encode(mac.finalize().into_bytes()))
+    }
+}
+
+/// What has to be covered of a request to the routes of uploads.
+#[must_use]
+pub fn required(request: &Request) -> &'static [&'static str] {
+    let has = |name: &str| request.value_of(name).is_some();
+    match () {
+        () if has("x-chunk-number") => CHUNK,
+        () if has("x-upload-session-id") => UPLOAD,
+        () if has("x-filename") => CREATE,
+        () => STATUS,
     }
 }
 
@@ -145,7 +165,10 @@ pub fn value(request: &Request, name: &str) -> String {
     match name {
         "@method" => request.verb().to_owned(),
         // What the head says.
-        "@authority" => "localhost".to_owned(),
+        "@authority" => {
+            let named = request.value_of("host");
+            named.unwrap_or_else(|| "localhost".to_owned())
+        }
         "@path" => path.to_owned(),
         "@query" => format!("?{query}"),
         name => request.value_of(name).expect("a header that is covered"),

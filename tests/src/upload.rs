@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::config::SECRET;
 use crate::data;
 use crate::http::{Request, Response};
+use crate::message::{self, Signing};
 use crate::wait;
 
 /// The route of create, chunk and cancel.
@@ -71,13 +72,36 @@ impl Session {
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
     addr: SocketAddr,
+    by_message: bool,
 }
 
 impl Client {
     /// A client of the server at `addr`.
     #[must_use]
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr }
+        Self {
+            addr,
+            by_message: false,
+        }
+    }
+
+    /// One that signs every request by the scheme `message`.
+    #[must_use]
+    pub fn by_message(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            by_message: true,
+        }
+    }
+
+    fn send(&self, request: &Request) -> Response {
+        if !self.by_message {
+            return request.send(self.addr);
+        }
+        let components = message::required(request);
+        let request = request.clone().without("X-Signature");
+        let signed = Signing::default().sign(request, components);
+        signed.send(self.addr)
     }
 
     /// The server's address.
@@ -110,7 +134,7 @@ impl Client {
     /// When the answer is not a 201 with the promised fields.
     #[must_use]
     pub fn open(&self, request: &Request) -> Session {
-        Session::from_answer(request.send(self.addr).status_is(201).json())
+        Session::from_answer(self.send(request).status_is(201).json())
     }
 
     /// The head of a chunk's request, to which a body is added.
@@ -126,13 +150,17 @@ impl Client {
         let typed = self
             .chunk_head(session, index)
             .header("Content-Type", "application/octet-stream");
+        let typed = match self.by_message {
+            true => typed.header("Content-Digest", data::digest_sha256(bytes)),
+            false => typed,
+        };
         typed.body(bytes)
     }
 
     /// Sends bytes as chunk `index`.
     #[must_use]
     pub fn put(&self, session: &Session, index: usize, bytes: &[u8]) -> Response {
-        self.chunk_request(session, index, bytes).send(self.addr)
+        self.send(&self.chunk_request(session, index, bytes))
     }
 
     /// Sends chunk `index` of `file`.
@@ -171,7 +199,7 @@ impl Client {
     /// Asks for the status of whatever has this id.
     #[must_use]
     pub fn ask(&self, id: &str) -> Response {
-        self.status_request(id).send(self.addr)
+        self.send(&self.status_request(id))
     }
 
     /// The status of a session.
@@ -210,8 +238,7 @@ impl Client {
     /// Cancels a session.
     #[must_use]
     pub fn cancel(&self, session: &Session) -> Response {
-        Request::new("DELETE", CHUNKED)
-            .header("X-Upload-Session-ID", &session.id)
-            .send(self.addr)
+        let request = Request::new("DELETE", CHUNKED);
+        self.send(&request.header("X-Upload-Session-ID", &session.id))
     }
 }

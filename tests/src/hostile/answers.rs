@@ -35,7 +35,10 @@ pub fn http1(bytes: &[u8], to_head: bool, before: usize, ended: bool) -> Seen {
             .iter()
             .any(|(name, value)| name == "content-type" && value == b"text/event-stream");
         if is_stream {
-            answers.push(h2::response(status));
+            answers.push(Response {
+                headers,
+                ..Response::bare(status)
+            });
             break;
         }
         match connection.answer(method, status, headers, Vec::new()) {

@@ -38,7 +38,7 @@ pub struct Case {
     /// What may come of it.
     #[serde(default)]
     pub expect: Vec<Outcome>,
-    /// The `code` of the last answer, where that is an error of ours.
+    /// The `code` of the last answer, where that is a refusal.
     pub code: Option<String>,
     /// What must be neither in an answer nor in the log.
     #[serde(default)]
@@ -58,6 +58,8 @@ pub enum Transport {
     /// TCP and nothing else.
     #[default]
     Plain,
+    /// TLS over TCP; the server gets a certificate.
+    Tls,
     /// TCP; the runner speaks the beginning of HTTP/2.
     H2,
 }
@@ -205,6 +207,10 @@ impl Case {
         }
         if self.why.is_empty() {
             return Err("why is missing".into());
+        }
+        let is_crowd = |step: &Step| matches!(step, Step::Crowd(..));
+        if self.transport != Transport::Plain && self.steps.iter().any(is_crowd) {
+            return Err("connections is for transport plain".into());
         }
         match (self.config_only, &self.message, self.steps.is_empty()) {
             (true, Some(_), true) if self.expect.is_empty() => Ok(()),

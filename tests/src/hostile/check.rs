@@ -1,14 +1,13 @@
 //! What is asserted after each case.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 use super::Problems;
 use super::answers::Seen;
 use super::case::{Case, Outcome, Setup};
-use super::lane::Lane;
+use super::lane::{Effect, Lane};
 use super::send::{self, Played};
 use super::text::{self, Names};
 use crate::config::SECRET;
@@ -25,6 +24,9 @@ const SPARE_MEMORY: u64 = 32 << 20;
 /// How long a server may take to come to rest: timeouts of its own among them.
 const REST: Duration = Duration::from_secs(10);
 
+/// What is counted is counted again so long after the last answer.
+const LATE: Duration = Duration::from_millis(100);
+
 /// Plays a case and says what is wrong.
 ///
 /// # Panics
@@ -32,33 +34,42 @@ const REST: Duration = Duration::from_secs(10);
 pub(super) fn play(lane: &mut Lane, case: &Case) -> Problems {
     let from = lane.server.process().raw_logs(0).len();
     let (mut names, session) = set_up(lane, case);
-    let (calls, stored) = (lane.handoffs(), lane.stored().len());
+    let before = lane.effect();
     let mut problems = Problems::default();
-    let played = send::play(case, lane.server.addr(), &mut names).unwrap_or_else(|problem| {
+    let (addr, tls) = (lane.server.addr(), lane.tls.as_ref());
+    let played = send::play(case, addr, tls, &mut names).unwrap_or_else(|problem| {
         problems.harm.push(problem);
         Played::default()
     });
+    let answered = Instant::now();
     for seen in &played.judged {
         outcome(case, seen, &mut problems.case);
         refusal(seen, &names, &mut problems.harm);
     }
-    if let Some(expected) = case.uploaded {
-        uploaded(lane, session.as_ref(), expected, &mut problems.case);
-    }
-    if let Some(expected) = case.handler_calls {
-        handler_calls(lane, (calls, stored), expected, &mut problems.case);
-    }
+    let counted = Counted {
+        case,
+        session: session.as_ref(),
+        before,
+    };
+    counted.soon(lane, &mut problems.case);
     lives(lane, &mut problems.harm);
     comes_to_rest(lane, &mut problems.harm);
+    if problems.case.is_empty() && problems.harm.is_empty() {
+        counted.late(lane, answered, &mut problems.case);
+    }
     let log = lane.server.process().raw_logs(from);
-    absent(case, &played, &log, &names, &mut problems.case);
-    private(lane, &played, &log, &names, &mut problems.harm);
+    let said = Said {
+        answers: String::from_utf8_lossy(&played.bytes),
+        log: &log,
+    };
+    absent(case, &said, &names, &mut problems.case);
+    private(lane, &said, &names, &mut problems.harm);
     problems
 }
 
 /// The uploads that are there before the first step.
 fn set_up(lane: &Lane, case: &Case) -> (Names, Option<Session>) {
-    let client = lane.server.client();
+    let client = lane.client;
     let file = text::file();
     let mut session: Option<Session> = None;
     let mut names = Names::of(lane.server.addr());
@@ -103,13 +114,17 @@ fn outcome(case: &Case, seen: &Seen, problems: &mut Vec<String>) {
     } else if !seen.ended && !seen.answered {
         problems.push(format!("no answer within {:?}", send::ANSWER_LIMIT));
     }
-    let is_json = |answer: &&Response| serde_json::from_slice::<Value>(&answer.body).is_ok();
-    let refusal = last.filter(|answer| answer.status >= 400).filter(is_json);
-    if let (Some(code), Some(answer)) = (&case.code, refusal)
-        && answer.code() != *code
-    {
-        problems.push(format!("code {:?}, not {code:?}", answer.code()));
+    if let Some(problem) = last.and_then(|answer| wrong_code(case, answer)) {
+        problems.push(problem);
     }
+}
+
+/// What is wrong with the `code` of the last answer. Where others may refuse before us, a case names
+/// none.
+fn wrong_code(case: &Case, answer: &Response) -> Option<String> {
+    let code = case.code.as_deref().filter(|_| answer.status >= 400)?;
+    let found = answer.code();
+    (found != code).then(|| format!("code {found:?}, not {code:?}"))
 }
 
 /// A refusal names no session: its reader may have guessed.
@@ -124,26 +139,59 @@ fn refusal(seen: &Seen, names: &Names, problems: &mut Vec<String>) {
     }
 }
 
-/// What a worker was still making durable may count a moment later.
-fn uploaded(lane: &Lane, session: Option<&Session>, expected: u64, problems: &mut Vec<String>) {
-    let Some(session) = session else {
-        problems.push("uploaded is asked of no session".into());
-        return;
-    };
-    let client = lane.server.client();
-    let ask = || client.status(session)["uploaded_bytes"].as_u64();
-    if let Some(found) = differs(&Some(expected), ask) {
-        problems.push(format!("uploaded {found:?}, not {expected}"));
-    }
+/// What a case says in numbers.
+struct Counted<'a> {
+    case: &'a Case,
+    session: Option<&'a Session>,
+    /// Calls of the handler and files before the first step.
+    before: Effect,
 }
 
-fn handler_calls(lane: &Lane, before: (u64, usize), expected: u64, problems: &mut Vec<String>) {
-    if let Some(found) = differs(&expected, || lane.handoffs() - before.0) {
-        problems.push(format!("{found} calls of the handler, not {expected}"));
+impl Counted<'_> {
+    /// What a worker was still making durable may count a moment later.
+    fn soon(&self, lane: &Lane, problems: &mut Vec<String>) {
+        if let Some(expected) = self.case.uploaded {
+            let found = differs(&Some(expected), || self.uploaded(lane));
+            problems.extend(found.map(|found| format!("uploaded {found:?}, not {expected}")));
+        }
+        if let Some(expected) = self.case.handler_calls {
+            let found = differs(&expected, || lane.handoffs() - self.before.calls);
+            let calls = found.map(|found| format!("{found} calls of the handler, not {expected}"));
+            problems.extend(calls);
+            problems.extend(self.stored(lane, expected, 0));
+        }
     }
-    let stored = lane.stored().len() - before.1;
-    if stored as u64 > expected {
-        problems.push(format!("{stored} files stored by {expected} calls"));
+
+    /// Nothing follows but what a good upload does.
+    fn late(&self, lane: &Lane, answered: Instant, problems: &mut Vec<String>) {
+        if self.case.uploaded.is_none() && self.case.handler_calls.is_none() {
+            return;
+        }
+        std::thread::sleep(LATE.saturating_sub(answered.elapsed()));
+        if let Some(expected) = self.case.uploaded {
+            let found = self.uploaded(lane);
+            let differs = found != Some(expected);
+            problems.extend(differs.then(|| format!("later uploaded {found:?}, not {expected}")));
+        }
+        if let Some(expected) = self.case.handler_calls {
+            let calls = lane.handoffs() - self.before.calls;
+            let due = expected + lane.good_effect.calls;
+            let differs = calls != due;
+            problems.extend(
+                differs.then(|| format!("later {calls} calls of the handler in all, not {due}")),
+            );
+            problems.extend(self.stored(lane, expected, lane.good_effect.stored));
+        }
+    }
+
+    fn uploaded(&self, lane: &Lane) -> Option<u64> {
+        lane.client.status(self.session?)["uploaded_bytes"].as_u64()
+    }
+
+    /// No more files than calls, but for those of good uploads.
+    fn stored(&self, lane: &Lane, calls: u64, good: usize) -> Option<String> {
+        let stored = lane.stored().saturating_sub(self.before.stored + good);
+        (stored as u64 > calls).then(|| format!("{stored} files stored by {calls} calls"))
     }
 }
 
@@ -164,7 +212,7 @@ fn differs<T: PartialEq>(expected: &T, probe: impl Fn() -> T) -> Option<T> {
 
 /// The server takes an ordinary upload, and has written nothing elsewhere.
 fn lives(lane: &Lane, problems: &mut Vec<String>) {
-    let (_, last) = lane.server.client().upload("good.bin", b"0123456789");
+    let (_, last) = lane.client.upload("good.bin", b"0123456789");
     if last.status != lane.good {
         problems.push(format!("a good upload is answered {}", last.status));
     }
@@ -197,45 +245,49 @@ fn comes_to_rest(lane: &Lane, problems: &mut Vec<String>) {
 }
 
 /// What the case says to be in neither an answer nor the log.
-fn absent(case: &Case, played: &Played, log: &str, names: &Names, problems: &mut Vec<String>) {
+fn absent(case: &Case, said: &Said<'_>, names: &Names, problems: &mut Vec<String>) {
     for text in &case.absent {
         let text = text.replace("{SESSION}", &names.session);
         let text = text.replace("{FOREIGN}", &names.foreign);
-        for (place, bytes) in [
-            ("an answer", &played.bytes[..]),
-            ("the log", log.as_bytes()),
-        ] {
-            if data::contains(bytes, text.as_bytes()) {
-                problems.push(format!("{text:?} is in {place}"));
-            }
-        }
+        let places = said.places(&text);
+        problems.extend(places.map(|place| format!("{text:?} is in {place}")));
     }
 }
 
 /// Nothing secret is in an answer or in the log.
-fn private(lane: &Lane, played: &Played, log: &str, names: &Names, problems: &mut Vec<String>) {
+fn private(lane: &Lane, said: &Said<'_>, names: &Names, problems: &mut Vec<String>) {
     let root = lane.server.root().to_string_lossy().into_owned();
-    for secret in [SECRET.to_owned(), sign(CHUNKED), sign("/upload"), root] {
-        for (place, bytes) in [
-            ("an answer", &played.bytes[..]),
-            ("the log", log.as_bytes()),
-        ] {
-            if data::contains(bytes, secret.as_bytes()) {
-                problems.push(format!("{secret} is in {place}"));
-            }
-        }
+    let mut secrets = BTreeSet::from([SECRET.to_owned(), sign(CHUNKED), sign("/upload"), root]);
+    secrets.extend(names.signatures.iter().cloned());
+    for secret in secrets {
+        let places = said.places(&secret);
+        problems.extend(places.map(|place| format!("{secret} is in {place}")));
     }
-    let made = ids(&played.bytes);
+    let made = ids(&said.answers);
     let known = [&names.session, &names.foreign];
     let mut all = made.iter().chain(known).filter(|id| !id.is_empty());
-    if all.any(|id| log.contains(id.as_str())) {
+    if all.any(|id| said.log.contains(id.as_str())) {
         problems.push("a session id is in the log".into());
     }
 }
 
+/// All that a server said.
+struct Said<'a> {
+    answers: Cow<'a, str>,
+    log: &'a str,
+}
+
+impl Said<'_> {
+    /// Where this is said.
+    fn places(&self, text: &str) -> impl Iterator<Item = &'static str> {
+        let in_answer = self.answers.contains(text).then_some("an answer");
+        let in_log = self.log.contains(text).then_some("the log");
+        in_answer.into_iter().chain(in_log)
+    }
+}
+
 /// Session ids that answers named.
-fn ids(bytes: &[u8]) -> HashSet<String> {
-    let text = String::from_utf8_lossy(bytes);
+fn ids(text: &str) -> HashSet<String> {
     let named = text.split("\"session_id\":\"").skip(1);
     let ids = named.filter_map(|rest| rest.split('"').next());
     ids.map(str::to_owned).collect()

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::hpack;
 use super::text::{Names, Text};
 use crate::http::Response;
 
@@ -271,9 +272,11 @@ pub fn talk(mut bytes: &[u8]) -> Result<Talk, String> {
         bytes = rest;
         let open = |answer: &&mut (u32, Response)| answer.0 == frame.stream;
         match frame.kind {
-            HEADERS => match status(frame.payload)? {
-                Some(100..200) => {}
-                Some(status) => talk.answers.push((frame.stream, response(status))),
+            HEADERS => match response(frame.payload)? {
+                Some(Response {
+                    status: 100..200, ..
+                }) => {}
+                Some(answer) => talk.answers.push((frame.stream, answer)),
                 None => {}
             },
             DATA => {
@@ -292,67 +295,18 @@ pub fn talk(mut bytes: &[u8]) -> Result<Talk, String> {
     Ok(talk)
 }
 
-/// An answer of which nothing but the status is known.
-#[must_use]
-pub fn response(status: u16) -> Response {
-    Response {
-        status,
-        headers: Vec::new(),
-        body: Vec::new(),
-        interim: Vec::new(),
-    }
-}
-
-/// The `:status` at the beginning of a head; none in trailers.
-fn status(block: &[u8]) -> Result<Option<u16>, String> {
-    let block = without_size_updates(block);
-    const STATIC: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
-    match block {
-        [index @ 0x88..=0x8e, ..] => Ok(Some(STATIC[usize::from(index - 0x88)])),
-        [0x48 | 0x08 | 0x18, length, value @ ..] => {
-            let value = value.get(..usize::from(length & 0x7f)).unwrap_or_default();
-            let digits = match length & 0x80 {
-                0 => String::from_utf8_lossy(value).into_owned(),
-                _ => huffman_digits(value),
-            };
-            let status = digits.parse().map(Some);
-            status.map_err(|_| format!("an unreadable status: {block:x?}"))
-        }
-        _ => Ok(None),
-    }
-}
-
-/// A head without the updates of the table's size it may begin with (RFC 7541, section 6.3).
-fn without_size_updates(mut block: &[u8]) -> &[u8] {
-    while let [first @ 0x20..=0x3f, rest @ ..] = block {
-        let more = rest.iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
-        block = match first {
-            0x3f => rest.get(more..).unwrap_or_default(),
-            _ => rest,
-        };
-    }
-    block
-}
-
-/// Three digits in the Huffman code of RFC 7541, appendix B.
-fn huffman_digits(bytes: &[u8]) -> String {
-    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
-    let mut rest = bits.as_str();
-    let mut digits = String::new();
-    while digits.len() < 3 {
-        let short = rest
-            .get(..5)
-            .and_then(|code| u8::from_str_radix(code, 2).ok());
-        let long = rest
-            .get(..6)
-            .and_then(|code| u8::from_str_radix(code, 2).ok());
-        let (digit, length) = match (short, long) {
-            (Some(digit @ 0..=2), _) => (digit, 5),
-            (_, Some(code @ 25..=31)) => (code - 22, 6),
-            _ => break,
-        };
-        digits.push(char::from(b'0' + digit));
-        rest = &rest[length..];
-    }
-    digits
+/// The answer that begins with this head; none where these are trailers.
+fn response(block: &[u8]) -> Result<Option<Response>, String> {
+    let headers = hpack::fields(block)?;
+    let status = headers.iter().find(|(name, _)| name == ":status");
+    let Some((_, digits)) = status else {
+        return Ok(None);
+    };
+    let digits = String::from_utf8_lossy(digits);
+    let status = digits.parse();
+    let status = status.map_err(|_| format!("an unreadable status: {digits:?}"))?;
+    Ok(Some(Response {
+        headers,
+        ..Response::bare(status)
+    }))
 }

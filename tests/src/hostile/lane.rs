@@ -5,17 +5,22 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::case::Case;
+use rustls::ClientConfig;
+
+use super::case::{Case, Transport};
 use super::send::ANSWER_LIMIT;
+use super::wire::{Tunnel, trusting};
 use super::{Problems, check, refused};
+use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::http::Request;
 use crate::prometheus;
 use crate::server::{Server, free_address};
 use crate::tree::{self, Entry};
+use crate::upload::Client;
 
 /// Servers of one file at once. Most cases wait for a time to pass, not for the processor.
 const LANES: usize = 8;
@@ -35,6 +40,13 @@ stall_timeout = "2s"
 [timeouts]
 header_timeout = "2s"
 idletimeout = "5s"
+"#;
+
+/// What a server is given for cases over TLS: its certificates lie where it works.
+const TLS: &str = r#"
+[server]
+tls_cert = "server.pem"
+tls_key = "server.key"
 "#;
 
 /// Cases that share a configuration, or that are configurations.
@@ -80,7 +92,7 @@ pub(super) fn play(cases: &[Case], report: &(impl Fn(&Case, Problems) + Sync)) {
 fn groups(cases: &[Case]) -> Vec<Group<'_>> {
     let mut groups: Vec<(String, Group<'_>)> = Vec::new();
     for case in cases {
-        let config = (!case.config_only).then(|| Config::with(BASE).and(&case.config));
+        let config = (!case.config_only).then(|| config_of(case));
         let text = config.as_ref().map(Config::text).unwrap_or_default();
         let at = groups.iter().position(|(known, _)| *known == text);
         let at = at.unwrap_or_else(|| {
@@ -93,6 +105,14 @@ fn groups(cases: &[Case]) -> Vec<Group<'_>> {
         cases.push_back(case);
     }
     groups.into_iter().map(|(_, group)| group).collect()
+}
+
+fn config_of(case: &Case) -> Config {
+    let tls = match case.transport {
+        Transport::Tls => TLS,
+        Transport::Plain | Transport::H2 => "",
+    };
+    Config::with(BASE).and(tls).and(&case.config)
 }
 
 impl Group<'_> {
@@ -141,15 +161,30 @@ fn panicked(lane: Option<&mut Lane>) -> Problems {
 /// A server that plays one case after the other.
 pub(super) struct Lane {
     pub(super) server: Server,
+    pub(super) client: Client,
+    /// How its clients speak TLS, where it does.
+    pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) metrics: SocketAddr,
     /// What belongs into its root: see [`Lane::places`].
     pub(super) places: Vec<Entry>,
     /// The status of an ordinary upload's last answer.
     pub(super) good: u16,
+    /// Calls of the handler, and files, that such an upload makes.
+    pub(super) good_effect: Effect,
     /// Descriptors it holds at rest.
     pub(super) descriptors: usize,
     /// Bytes it holds at rest.
     pub(super) memory: u64,
+    _tunnel: Option<Tunnel>,
+}
+
+/// What became of uploads so far, or of some.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Effect {
+    /// Calls of the handler by the layer.
+    pub(super) calls: u64,
+    /// Files that the handler keeps.
+    pub(super) stored: usize,
 }
 
 impl Lane {
@@ -158,18 +193,37 @@ impl Lane {
         let config = config
             .clone()
             .set("metrics", "listen", &metrics.to_string());
-        let server = Server::with(&config);
-        let (_, last) = server.client().upload("good.bin", b"0123456789");
+        let is_secure = config.text_of("server", "tls_cert").is_some();
+        let server = Server::prepared(&config, &[], |work| {
+            if is_secure {
+                let _ = Certificates::make(work);
+            }
+        });
+        let tls = is_secure.then(|| trusting(&server.work().join("ca.pem")));
+        let tunnel = tls.clone().map(|tls| Tunnel::to(server.addr(), tls));
+        let addr = tunnel.as_ref().map_or(server.addr(), |tunnel| tunnel.addr);
+        let client = match config
+            .list_of("security", "schemes")
+            .contains(&"path".to_owned())
+        {
+            true => Client::new(addr),
+            false => Client::by_message(addr),
+        };
+        let (_, last) = client.upload("good.bin", b"0123456789");
         assert!(last.status < 500, "a good upload: {last:?}");
         let mut lane = Self {
+            client,
+            tls,
             metrics,
             places: Vec::new(),
             good: last.status,
+            good_effect: Effect::default(),
             descriptors: 0,
             memory: server.memory("VmRSS"),
             server,
+            _tunnel: tunnel,
         };
-        let _ = lane.handoffs();
+        lane.good_effect = lane.effect();
         crate::wait::until("its connections are closed", crate::wait::SOON, || {
             lane.server.connections() == 0
         });
@@ -191,14 +245,16 @@ impl Lane {
     }
 
     /// What lies in its root, but for the files that uploads bring: those that the handler keeps,
-    /// and those in the state directory that bear the key of an upload.
+    /// and those in the state directory that bear the key of an upload or note signatures of clocks
+    /// that are ahead.
     pub(super) fn places(&self) -> Vec<Entry> {
         let root = self.server.root();
         let (state, uploads) = (self.server.state_dir(), self.server.uploads_dir());
+        let ahead = state.join("ahead");
         let is_place = |entry: &Entry| {
             let path = root.join(&entry.path);
             let is_kept = path.parent() == Some(&uploads) && !entry.is_dir;
-            let is_state = path.starts_with(&state) && has_key(&path);
+            let is_state = path.starts_with(&state) && (has_key(&path) || path == ahead);
             !is_kept && !is_state
         };
         tree::list(root).into_iter().filter(is_place).collect()
@@ -218,12 +274,19 @@ impl Lane {
             .count()
     }
 
+    pub(super) fn effect(&self) -> Effect {
+        Effect {
+            calls: self.handoffs(),
+            stored: self.stored(),
+        }
+    }
+
     /// Files that the handler keeps.
-    pub(super) fn stored(&self) -> Vec<Entry> {
+    pub(super) fn stored(&self) -> usize {
         let mut files = tree::list(&self.server.uploads_dir());
         // What is being received has a hidden name.
         files.retain(|entry| !entry.path.to_string_lossy().starts_with(".incoming-"));
-        files
+        files.len()
     }
 
     /// Calls of the handler by the layer so far.

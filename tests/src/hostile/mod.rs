@@ -12,10 +12,13 @@ mod answers;
 pub mod case;
 mod check;
 mod h2;
+mod hpack;
 mod lane;
 mod refused;
 mod send;
+mod signed;
 pub mod text;
+mod wire;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

@@ -1,14 +1,17 @@
 //! Plays the steps of a case, byte by byte.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
 
 use super::answers::{self, Seen};
 use super::case::{Case, Step, Transport};
 use super::h2;
 use super::text::Names;
+use super::wire::{Wire, connect};
 
 /// The longest time from the last step to an answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -16,11 +19,11 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// An answer is the last when nothing has followed it for so long.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// How long the kernel may refuse to take more bytes.
-const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// How long what is there already may take to be read.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Bytes that are sent at once.
-const PIECE: usize = 64 * 1024;
+pub const PIECE: usize = 64 * 1024;
 
 /// What a connection has heard.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ struct Heard {
 /// The main connection, whose answers are read while it writes.
 #[derive(Debug)]
 struct Line {
-    stream: TcpStream,
+    wire: Arc<Wire>,
     heard: Arc<Mutex<Heard>>,
     manners: h2::Manners,
     /// False once a window was waited for in vain.
@@ -55,13 +58,19 @@ pub struct Played {
     pub bytes: Vec<u8>,
 }
 
-/// Plays a case against the server at `addr`.
+/// Plays a case against the server at `addr`; `tls` is how it is spoken there.
 ///
 /// # Errors
 /// When it cannot connect, or an answer cannot be read.
-pub fn play(case: &Case, addr: SocketAddr, names: &mut Names) -> Result<Played, String> {
+pub fn play(
+    case: &Case,
+    addr: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+    names: &mut Names,
+) -> Result<Played, String> {
     let mut player = Player {
         addr,
+        tls: tls.filter(|_| case.transport == Transport::Tls),
         transport: case.transport,
         names,
         main: None,
@@ -77,6 +86,7 @@ pub fn play(case: &Case, addr: SocketAddr, names: &mut Names) -> Result<Played, 
 
 struct Player<'a> {
     addr: SocketAddr,
+    tls: Option<&'a Arc<ClientConfig>>,
     transport: Transport,
     names: &'a mut Names,
     main: Option<Line>,
@@ -122,8 +132,7 @@ impl Player<'_> {
                 std::thread::sleep(*time);
             }
             Step::HalfClose => {
-                let line = self.line()?;
-                let _ = line.stream.shutdown(Shutdown::Write);
+                self.line()?.wire.end();
             }
             Step::Close => self.close().map_err(std::io::Error::other)?,
         }
@@ -162,7 +171,7 @@ impl Player<'_> {
     fn line(&mut self) -> std::io::Result<&mut Line> {
         if self.main.is_none() {
             self.left = None;
-            let mut line = Line::open(self.addr)?;
+            let mut line = Line::open(self.addr, self.tls)?;
             if self.transport == Transport::H2 {
                 line.write(h2::PREFACE);
             }
@@ -193,13 +202,22 @@ impl Player<'_> {
         } else if let Some(seen) = self.left.take() {
             judged.push(seen);
         } else {
+            let begun = Instant::now();
             for stream in self.crowd.drain(..) {
-                let (bytes, ended) = all_of(stream);
+                let (bytes, ended) = all_of(stream, begun);
                 judged.push(answers::http1(&bytes, false, 0, ended));
                 self.bytes.extend(bytes);
             }
         }
         self.close()?;
+        // As a client reads them: heads that were packed, and bodies that came in pieces.
+        for answer in judged.iter().flat_map(|seen| &seen.answers) {
+            for (_, value) in &answer.headers {
+                self.bytes.extend_from_slice(value);
+                self.bytes.push(b'\n');
+            }
+            self.bytes.extend_from_slice(&answer.body);
+        }
         Ok(Played {
             judged,
             bytes: self.bytes,
@@ -208,16 +226,16 @@ impl Player<'_> {
 }
 
 impl Line {
-    fn open(addr: SocketAddr) -> std::io::Result<Self> {
-        let stream = connect(addr)?;
+    fn open(addr: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> std::io::Result<Self> {
+        let wire = Arc::new(Wire::open(addr, tls)?);
         let heard = Arc::new(Mutex::new(Heard {
             bytes: Vec::new(),
             last: Instant::now(),
             ended: false,
         }));
-        listen(stream.try_clone()?, Arc::clone(&heard));
+        listen(Arc::clone(&wire), Arc::clone(&heard));
         Ok(Self {
-            stream,
+            wire,
             heard,
             manners: h2::Manners::default(),
             patient: true,
@@ -242,7 +260,7 @@ impl Line {
     /// A server that takes no more is judged by what it says.
     fn write(&mut self, bytes: &[u8]) {
         if !self.broken {
-            self.broken = self.stream.write_all(bytes).is_err();
+            self.broken = self.wire.write(bytes).is_err();
         }
     }
 
@@ -294,7 +312,7 @@ impl Line {
     fn seen(&self, transport: Transport) -> Result<Seen, String> {
         let heard = self.hear();
         match transport {
-            Transport::Plain => Ok(answers::http1(
+            Transport::Plain | Transport::Tls => Ok(answers::http1(
                 &heard.bytes,
                 self.sent_head,
                 self.before,
@@ -308,23 +326,16 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         // Ends the thread that reads, too.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.wire.cut();
     }
 }
 
-fn connect(addr: SocketAddr) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&addr, ANSWER_LIMIT)?;
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(WRITE_LIMIT))?;
-    Ok(stream)
-}
-
 /// Reads until the end.
-fn listen(mut stream: TcpStream, heard: Arc<Mutex<Heard>>) {
+fn listen(wire: Arc<Wire>, heard: Arc<Mutex<Heard>>) {
     std::thread::spawn(move || {
         let mut piece = vec![0; PIECE];
         loop {
-            let count = stream.read(&mut piece).unwrap_or(0);
+            let count = wire.read(&mut piece).unwrap_or(0);
             let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
             heard.bytes.extend_from_slice(&piece[..count]);
             heard.last = Instant::now();
@@ -345,18 +356,19 @@ fn rest_of(mut stream: TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// All that comes until the server closes or is quiet, and whether it has closed.
-fn all_of(mut stream: TcpStream) -> (Vec<u8>, bool) {
-    let begun = Instant::now();
+/// All that comes until the server closes or is quiet, and whether it has closed. Those that are asked
+/// late, of the many that began together, have had their time.
+fn all_of(mut stream: TcpStream, begun: Instant) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     let mut piece = vec![0; PIECE];
-    let _ = stream.set_read_timeout(Some(QUIET));
-    while begun.elapsed() < ANSWER_LIMIT {
+    while begun.elapsed() < 2 * ANSWER_LIMIT {
+        let is_late = begun.elapsed() >= ANSWER_LIMIT;
+        let _ = stream.set_read_timeout(Some(if is_late { MOMENT } else { QUIET }));
         match stream.read(&mut piece) {
             Ok(0) => return (bytes, true),
             Ok(count) => bytes.extend_from_slice(&piece[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                if answers::http1(&bytes, false, 0, false).answered {
+                if is_late || answers::http1(&bytes, false, 0, false).answered {
                     return (bytes, false);
                 }
             }

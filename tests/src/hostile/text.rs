@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
+use super::signed::{Shape, Signed};
 use crate::config::CHUNK;
 use crate::data;
 use crate::upload::sign;
@@ -20,6 +21,8 @@ pub struct Names {
     pub foreign: String,
     /// `{HOST}`: address and port of the server.
     pub host: String,
+    /// Signatures that were sent.
+    pub signatures: Vec<String>,
     /// The chunk that the last `X-Chunk-Number` named.
     chunk: usize,
 }
@@ -36,7 +39,10 @@ enum Piece {
     Foreign,
     Host,
     Signature(String),
+    Signed(Signed),
+    Code(Shape),
     Body(usize),
+    Digest(usize),
 }
 
 impl Names {
@@ -48,6 +54,13 @@ impl Names {
             ..Self::default()
         }
     }
+
+    /// The first `count` bytes of the chunk that was named last.
+    fn body(&mut self, head: &[u8], count: usize) -> Vec<u8> {
+        self.chunk = last_chunk_number(head).unwrap_or(self.chunk);
+        let from = self.chunk * CHUNK;
+        file().into_iter().cycle().skip(from).take(count).collect()
+    }
 }
 
 impl TryFrom<String> for Text {
@@ -58,9 +71,9 @@ impl TryFrom<String> for Text {
         let mut bytes = Vec::new();
         let mut rest = text.as_str();
         while let Some(first) = rest.chars().next() {
-            if let Some((piece, length)) = placeholder(rest)? {
+            if let Some((found, length)) = placeholder(rest)? {
                 pieces.push(Piece::Bytes(std::mem::take(&mut bytes)));
-                pieces.push(piece);
+                pieces.extend(found);
                 rest = &rest[length..];
             } else if first == '\\' {
                 let (byte, length) = escape(rest)?;
@@ -93,11 +106,24 @@ impl Text {
                 Piece::Session => out.extend_from_slice(names.session.as_bytes()),
                 Piece::Foreign => out.extend_from_slice(names.foreign.as_bytes()),
                 Piece::Host => out.extend_from_slice(names.host.as_bytes()),
-                Piece::Signature(path) => out.extend_from_slice(sign(path).as_bytes()),
-                Piece::Body(count) => {
-                    names.chunk = last_chunk_number(&out).unwrap_or(names.chunk);
-                    let from = names.chunk * CHUNK;
-                    out.extend(file().into_iter().cycle().skip(from).take(*count));
+                Piece::Signature(path) => {
+                    let signature = sign(path);
+                    out.extend_from_slice(signature.as_bytes());
+                    names.signatures.push(signature);
+                }
+                Piece::Signed(signed) => {
+                    let (input, code) = signed.render(&out);
+                    out.extend_from_slice(input.as_bytes());
+                    names.signatures.push(code);
+                }
+                Piece::Code(shape) => {
+                    let code = names.signatures.last().cloned().unwrap_or_default();
+                    out.extend_from_slice(shape.of(&code).as_bytes());
+                }
+                Piece::Body(count) => out.extend(names.body(&out, *count)),
+                Piece::Digest(count) => {
+                    let body = names.body(&out, *count);
+                    out.extend_from_slice(data::digest_sha256(&body).as_bytes());
                 }
             }
         }
@@ -112,8 +138,8 @@ pub fn file() -> Vec<u8> {
     data::random(1, SIZE)
 }
 
-/// The placeholder that `text` begins with, and its length.
-fn placeholder(text: &str) -> Result<Option<(Piece, usize)>, String> {
+/// What the placeholder stands for that `text` begins with, and its length.
+fn placeholder(text: &str) -> Result<Option<(Vec<Piece>, usize)>, String> {
     let Some(inner) = text.strip_prefix('{') else {
         return Ok(None);
     };
@@ -122,20 +148,31 @@ fn placeholder(text: &str) -> Result<Option<(Piece, usize)>, String> {
         return Ok(None);
     }
     let end = inner.find('}').ok_or("a placeholder has no end")?;
-    let piece = match inner[..end].split_once(' ') {
-        None if &inner[..end] == "SESSION" => Piece::Session,
-        None if &inner[..end] == "FOREIGN" => Piece::Foreign,
-        None if &inner[..end] == "HOST" => Piece::Host,
-        Some(("SIG", path)) => Piece::Signature(path.to_owned()),
-        Some(("BODY", count)) => {
-            let count = count
-                .parse()
-                .map_err(|_| format!("{{BODY {count}}} has no number"))?;
-            Piece::Body(count)
-        }
-        _ => return Err(format!("there is no placeholder {{{}}}", &inner[..end])),
+    let inner = &inner[..end];
+    let (name, said) = inner.split_once(' ').unwrap_or((inner, ""));
+    let count = || {
+        let count = said.parse();
+        count.map_err(|_| format!("{{{inner}}} has no number"))
     };
-    Ok(Some((piece, end + 2)))
+    let pieces = match (name, said) {
+        ("SESSION", "") => vec![Piece::Session],
+        ("FOREIGN", "") => vec![Piece::Foreign],
+        ("HOST", "") => vec![Piece::Host],
+        ("SIG", path) => vec![Piece::Signature(path.to_owned())],
+        ("MESSAGE", said) => vec![
+            Piece::Bytes(b"Signature-Input: sig=".to_vec()),
+            Piece::Signed(said.parse()?),
+            Piece::Bytes(b"\r\nSignature: sig=:".to_vec()),
+            Piece::Code(Shape::Whole),
+            Piece::Bytes(b":".to_vec()),
+        ],
+        ("SIGNED", said) => vec![Piece::Signed(said.parse()?)],
+        ("CODE", said) => vec![Piece::Code(said.parse()?)],
+        ("BODY", _) => vec![Piece::Body(count()?)],
+        ("DIGEST", _) => vec![Piece::Digest(count()?)],
+        _ => return Err(format!("there is no placeholder {{{inner}}}")),
+    };
+    Ok(Some((pieces, end + 2)))
 }
 
 /// The byte of the escape that `text` begins with, and the escape's length.

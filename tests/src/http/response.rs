@@ -14,6 +14,17 @@ pub struct Response {
 }
 
 impl Response {
+    /// An answer of which nothing but the status is known.
+    #[must_use]
+    pub fn bare(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            interim: Vec::new(),
+        }
+    }
+
     /// The one value of a header as text.
     ///
     /// # Panics
