@@ -11,14 +11,17 @@ use crate::upload::{Client, Session};
 /// The head of a request that goes no further.
 const HALF_A_HEAD: &[u8] = b"PUT /upload/chunked HTTP/1.1\r\nHost: localhost\r\nX-Chunk-";
 
-/// Lets this process have as many connections as it may.
+/// Lets this process, and those that it starts, have as many connections as it may, and says how many files
+/// that are.
 ///
 /// # Errors
 /// What the system says.
-pub fn raise_file_limit() -> io::Result<()> {
+pub fn raise_file_limit() -> io::Result<usize> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    Ok(setrlimit(Resource::Nofile, limit)?)
+    let most = limit.maximum.map_or(usize::MAX, |most| most as usize);
+    setrlimit(Resource::Nofile, limit)?;
+    Ok(most)
 }
 
 /// Connections that begin a request and never end its head.
