@@ -105,8 +105,15 @@ fn value(message: &Message<'_>, name: &str, prefix: &str, base: &mut Vec<u8>) ->
             base.extend_from_slice(format!("?{}", uri.query().unwrap_or_default()).as_bytes());
         }
         "@request-target" => {
-            let target = uri.path_and_query().map_or("/", |target| target.as_str());
-            base.extend_from_slice(format!("{prefix}{target}").as_bytes());
+            // Of an absolute target without a path it is `/`, as in `@path`; where there is none, as in
+            // `CONNECT`, nothing of ours is asked for.
+            let path = Some(uri.path())
+                .filter(|path| !path.is_empty())
+                .unwrap_or("/");
+            base.extend_from_slice(format!("{prefix}{path}").as_bytes());
+            if let Some(query) = uri.query() {
+                base.extend_from_slice(format!("?{query}").as_bytes());
+            }
         }
         _ => return field(message, name, base),
     }
