@@ -27,7 +27,7 @@ use crate::upload::{Digest, SessionId, Target};
 /// Longest time a refused request's body is read and dropped before the answer.
 const DISCARD_FOR: Duration = Duration::from_secs(10);
 
-/// The same in bytes, for a client that may not come in, or not so often.
+/// The same in bytes, for a client that may not come in.
 const DISCARD_AT_DOOR: u64 = 64 << 10;
 
 /// What of a request is ours.
@@ -74,13 +74,22 @@ impl<F> ResponseFuture<F> {
         }
     }
 
-    pub(crate) fn refused<B>(shared: Arc<Shared>, problem: Problem, request: Request<B>) -> Self
+    pub(crate) fn refused<B>(
+        (shared, rules): (Arc<Shared>, Arc<Rules>),
+        problem: Problem,
+        request: Request<B>,
+    ) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
     {
         let future = async move {
             let (parts, body) = request.into_parts();
-            turn_away(&shared, &parts, body, problem, DISCARD_AT_DOOR).await
+            let discard = match problem.code().status {
+                // Who is to come back has to read when.
+                StatusCode::TOO_MANY_REQUESTS => discard_limit(rules.config.uploads.chunk_size),
+                _ => DISCARD_AT_DOOR,
+            };
+            turn_away(&shared, &parts, body, problem, discard).await
         };
         Self {
             kind: Kind::Ours {

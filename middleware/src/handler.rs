@@ -15,7 +15,7 @@ use crate::handoff::capture;
 use crate::layer::Shared;
 
 /// Hands uploads to the wrapped app: the one place that calls it besides
-/// [`ResponseFuture::pass`].
+/// [`ResponseFuture::pass`](crate::future::ResponseFuture::pass).
 pub(crate) struct Handler<S, B> {
     shared: Arc<Shared>,
     inner: S,

@@ -1,6 +1,6 @@
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -107,12 +107,10 @@ impl Shared {
     /// # Errors
     /// Why it cannot be used; nothing is changed then.
     pub(crate) fn take_secret(&self) -> Result<(), Error> {
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.rules.now();
-        let config = Arc::clone(&before.config);
-        let ring = open_ring(&config, &self.state_dir)?;
+        let (ring, before, _alone) = self.read(|config| open_ring(config, &self.state_dir))?;
         if ring.fingerprint() != before.gate.ring().fingerprint() {
-            self.rules.replace(Arc::new(Rules::new(config, ring)?));
+            let rules = Rules::new(Arc::clone(&before.config), ring)?;
+            self.rules.replace(Arc::new(rules));
             tracing::info!(
                 "security.secret_file was replaced: requests are signed with another secret from now on"
             );
@@ -120,13 +118,28 @@ impl Shared {
         Ok(())
     }
 
+    /// What `read` makes of the configuration in force, which stays until the guard is dropped. A disk that
+    /// hangs holds nobody up.
+    fn read<T>(
+        &self,
+        read: impl Fn(&UploadConfig) -> Result<T, Error>,
+    ) -> Result<(T, Arc<Rules>, MutexGuard<'_, ()>), Error> {
+        loop {
+            let rules = self.rules.now();
+            let found = read(&rules.config)?;
+            let alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            if Arc::ptr_eq(&rules, &self.rules.now()) {
+                return Ok((found, rules, alone));
+            }
+        }
+    }
+
     /// Reads the files of TLS again, for connections that begin then.
     ///
     /// # Errors
     /// Which one cannot be used, and why; nothing is changed then.
     pub(crate) fn take_identity(&self) -> Result<(), Error> {
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = Identity::open(&self.rules.now().config.server.tls_files())?;
+        let (found, _, _alone) = self.read(|config| Identity::open(&config.server.tls_files()))?;
         let Some(found) = found else { return Ok(()) };
         let before = self.identity.now();
         if before

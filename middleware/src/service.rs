@@ -66,8 +66,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> ResponseFuture<S::Future> {
         match self.recognise(&mut request) {
             None => ResponseFuture::pass(&mut self.inner, request),
-            Some((Ours::Refused(problem), _)) => {
-                ResponseFuture::refused(Arc::clone(&self.shared), *problem, request)
+            Some((Ours::Refused(problem), rules)) => {
+                ResponseFuture::refused((Arc::clone(&self.shared), rules), *problem, request)
             }
             Some((Ours::Protected, rules)) => {
                 // The app that was ready is the one that is called.

@@ -18,7 +18,8 @@ fn packages() -> Vec<Value> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()).args(["metadata", "--locked"]);
     cargo.args(["--format-version", "1", "--all-features"]);
-    cargo.args(["--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let machine = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    cargo.args(["--filter-platform", &machine]);
     let output = cargo.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -1,6 +1,7 @@
 //! The signature scheme `message`: protocol section 4, RFC 9421.
 
 use std::fs;
+use std::sync::Barrier;
 
 use steadfast_tests::config::{CHUNK, Config, SECRET};
 use steadfast_tests::data;
@@ -293,20 +294,29 @@ fn what_a_redis_from_a_snapshot_does_not_know_does_not_pass() {
     assert_eq!(fleet.redis.command(&["SAVE"]).error(), None);
     let taken = request();
     let _ = taken.send(one).status_is(201);
-    // Tried all the while: some are on their way when it goes, and when it comes back.
+    // Some are on their way when it goes, and some come first when it is back.
     let more: Vec<_> = (0..1_600).map(|_| request()).collect();
     for request in &more {
         let _ = request.send(one).status_is(201);
     }
+    let is_back = Barrier::new(4 + 1);
     let answers = std::thread::scope(|scope| {
         let trying = scope.spawn(|| {
             let try_some = |part: usize| {
-                let some = more[part * 400..][..400].iter();
-                some.map(|request| request.send(other).status).collect()
+                let (before, after) = more[part * 400..][..400].split_at(100);
+                let try_all = |some: &[Request]| -> Vec<_> {
+                    some.iter()
+                        .map(|request| request.send(other).status)
+                        .collect()
+                };
+                let tried = try_all(before);
+                is_back.wait();
+                [tried, try_all(after)].concat()
             };
             together::<Vec<_>>(4, try_some).concat()
         });
         fleet.redis.restart();
+        is_back.wait();
         trying.join().unwrap()
     });
     assert!(!answers.contains(&201), "{answers:?}");

@@ -168,7 +168,19 @@ fn clients_without_a_certificate_stay_out_whatever_is_replaced() {
         certificates,
         dir,
     };
-    let is_refused = || !site.curl("", &[&site.url("/health")]).status.success();
+    let url = site.url("/health");
+    let client = format!(
+        "--cert {} --key {}",
+        site.certificates.certificate("client").display(),
+        site.certificates.key("client").display()
+    );
+    // Nobody but who shows a certificate is let in.
+    let is_refused = || {
+        assert_eq!(site.answer(&client, &[&url]).status, 200);
+        let refused = site.curl("", &[&url]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        !refused.status.success() && said.contains("certificate required")
+    };
     assert!(is_refused());
     write_without(&site, "tls_client_ca");
     until_said(&site, "server.tls_client_ca = not set needs a restart", 1);

@@ -111,7 +111,6 @@ impl Problem {
     }
 
     /// Its code.
-    #[cfg(test)]
     pub fn code(&self) -> Code {
         self.code
     }

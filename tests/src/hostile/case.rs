@@ -40,6 +40,8 @@ pub struct Case {
     pub expect: Vec<Outcome>,
     /// The `code` of the last answer, where that is a refusal.
     pub code: Option<String>,
+    /// What the `detail` of the last answer says, among other things, where that is a refusal.
+    pub detail: Option<String>,
     /// What must be neither in an answer nor in the log.
     #[serde(default)]
     pub absent: Vec<String>,
@@ -110,6 +112,8 @@ pub enum Step {
     Slow(Text, Duration, usize),
     /// Does nothing for a while.
     Wait(Duration),
+    /// Waits for the answer to what was sent.
+    Answered,
     /// Closes all connections.
     Close,
     /// Ends its half of the main connection.
@@ -128,6 +132,8 @@ struct Written {
     h2_frames: Option<Vec<Frame>>,
     slow: Option<Slow>,
     wait_ms: Option<u64>,
+    #[serde(default)]
+    answered: bool,
     #[serde(default)]
     close: bool,
     #[serde(default)]
@@ -171,11 +177,12 @@ impl TryFrom<Written> for Step {
         known.extend(step.slow.map(slow));
         let wait = step.wait_ms.map(Duration::from_millis);
         known.extend(wait.map(Self::Wait));
+        known.extend(step.answered.then_some(Self::Answered));
         known.extend(step.close.then_some(Self::Close));
         known.extend(step.half_close.then_some(Self::HalfClose));
         match known.len() {
             1 => known.pop().ok_or_else(String::new),
-            _ => Err("a step does one thing: send, send_hex, h2_frame, h2_frames, slow, wait_ms, close or half_close".into()),
+            _ => Err("a step does one thing: send, send_hex, h2_frame, h2_frames, slow, wait_ms, answered, close or half_close".into()),
         }
     }
 }

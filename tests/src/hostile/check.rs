@@ -119,12 +119,23 @@ fn outcome(case: &Case, seen: &Seen, problems: &mut Vec<String>) {
     }
 }
 
-/// What is wrong with the `code` of the last answer. Where others may refuse before us, a case names
-/// none.
+/// What is wrong with the `code` and the `detail` of the last answer. Where others may refuse before us, a
+/// case names none.
 fn wrong_code(case: &Case, answer: &Response) -> Option<String> {
     let code = case.code.as_deref().filter(|_| answer.status >= 400)?;
     let found = answer.code();
-    (found != code).then(|| format!("code {found:?}, not {code:?}"))
+    if found != code {
+        return Some(format!("code {found:?}, not {code:?}"));
+    }
+    let detail = answer.json()["detail"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let is_said = case
+        .detail
+        .as_ref()
+        .is_none_or(|text| detail.contains(text));
+    (!is_said).then(|| format!("detail {detail:?} without {:?}", case.detail))
 }
 
 /// A refusal names no session: its reader may have guessed.

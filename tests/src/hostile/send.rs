@@ -131,6 +131,12 @@ impl Player<'_> {
                 }
                 std::thread::sleep(*time);
             }
+            Step::Answered => {
+                let transport = self.transport;
+                self.line()?
+                    .settle(transport)
+                    .map_err(std::io::Error::other)?;
+            }
             Step::HalfClose => {
                 self.line()?.wire.end();
             }

@@ -145,7 +145,10 @@ impl Signed {
 /// `now`, `now+9` and `now-9` are times; `"x*9"` is a string of nine.
 fn resolved(value: &str) -> String {
     if let Some(seconds) = value.strip_prefix("now") {
-        let offset: i64 = seconds.parse().unwrap_or(0);
+        let offset: i64 = match seconds {
+            "" => 0,
+            _ => seconds.parse().expect("now, and so many seconds"),
+        };
         return now().saturating_add_signed(offset).to_string();
     }
     let times = value.trim_matches('"').split_once('*');

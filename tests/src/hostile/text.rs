@@ -117,8 +117,11 @@ impl Text {
                     names.signatures.push(code);
                 }
                 Piece::Code(shape) => {
-                    let code = names.signatures.last().cloned().unwrap_or_default();
-                    out.extend_from_slice(shape.of(&code).as_bytes());
+                    let code = names
+                        .signatures
+                        .last()
+                        .expect("a signature before its code");
+                    out.extend_from_slice(shape.of(code).as_bytes());
                 }
                 Piece::Body(count) => out.extend(names.body(&out, *count)),
                 Piece::Digest(count) => {

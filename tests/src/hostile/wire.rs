@@ -99,7 +99,10 @@ impl Wire {
             return Ok(());
         };
         loop {
-            session.read_tls(&mut records)?;
+            // Behind the end of TLS nothing is taken.
+            if session.read_tls(&mut records)? == 0 {
+                return Ok(());
+            }
             let taken = session.process_new_packets();
             // An alert goes out even so.
             let _ = self.flush(&mut session);

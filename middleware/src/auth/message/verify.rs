@@ -49,8 +49,8 @@ pub struct Verified<'r> {
 /// signature differs.
 ///
 /// # Errors
-/// [`Denied`]. Where several signatures fail, what is said is of the last one that is not just wrong. Two
-/// by keys of `ring` are refused: either could be used again alone.
+/// [`Denied`]. Where several signatures fail, what is said is of the one by a key of `ring`, or else of the
+/// last one that is not just wrong. Two by keys of `ring` are refused: either could be used again alone.
 pub fn verify<'r>(
     ring: &'r KeyRing,
     message: &Message<'_>,

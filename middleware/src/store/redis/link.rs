@@ -29,7 +29,8 @@ pub(super) struct Down;
 #[derive(Debug)]
 pub(super) struct Link {
     client: Client,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    /// With its number.
+    connection: Mutex<Option<(MultiplexedConnection, u64)>>,
     /// How many there have been.
     connections: AtomicU64,
     /// Had by whoever connects.
@@ -114,7 +115,7 @@ impl Link {
         script: &ScriptInvocation<'_>,
     ) -> Result<T, Down> {
         self.enter()?;
-        let work = async |c: &mut _| forgive(script.invoke_async(c).await);
+        let work = async |c: &mut _, _| forgive(script.invoke_async(c).await);
         self.attempt(COMMAND_TIMEOUT, work)
             .await?
             .map_err(|error| refused(&error))
@@ -123,17 +124,18 @@ impl Link {
     /// Sends commands in one round trip, unless Redis is known to be unusable.
     pub(super) async fn send<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Down> {
         self.enter()?;
-        let work = async |c: &mut _| forgive(commands.query_async(c).await);
+        let work = async |c: &mut _, _| forgive(commands.query_async(c).await);
         self.attempt(COMMAND_TIMEOUT, work)
             .await?
             .map_err(|error| refused(&error))
     }
 
-    /// The same whether Redis is known to be unusable or not: this is how it is found out.
+    /// The same whether Redis is known to be unusable or not: this is how it is found out. `work` gets a
+    /// connection and its number.
     pub(super) async fn probe<T>(
         &self,
         timeout: Duration,
-        work: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
+        work: impl AsyncFnOnce(&mut MultiplexedConnection, u64) -> Result<T, RedisError>,
     ) -> Result<T, Down> {
         match self.is_shut.load(Ordering::Acquire) {
             true => Err(Down),
@@ -156,11 +158,11 @@ impl Link {
     async fn attempt<T>(
         &self,
         timeout: Duration,
-        work: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
+        work: impl AsyncFnOnce(&mut MultiplexedConnection, u64) -> Result<T, RedisError>,
     ) -> Result<T, Down> {
         let whole = async {
-            let mut connection = self.connected().await?;
-            work(&mut connection).await
+            let (mut connection, number) = self.connected().await?;
+            work(&mut connection, number).await
         };
         *lock(&self.tried) = Instant::now();
         let result = tokio::time::timeout(timeout, whole).await;
@@ -181,7 +183,7 @@ impl Link {
         }
     }
 
-    async fn connected(&self) -> Result<MultiplexedConnection, RedisError> {
+    async fn connected(&self) -> Result<(MultiplexedConnection, u64), RedisError> {
         let existing = || lock(&self.connection).clone();
         if let Some(connection) = existing() {
             return Ok(connection);
@@ -198,7 +200,8 @@ impl Link {
             .client
             .get_multiplexed_async_connection_with_config(&config);
         let connection = connection.await?;
-        self.connections.fetch_add(1, Ordering::AcqRel);
+        let number = self.connections.fetch_add(1, Ordering::AcqRel) + 1;
+        let connection = (connection, number);
         *lock(&self.connection) = Some(connection.clone());
         Ok(connection)
     }

@@ -169,8 +169,7 @@ impl Redis {
         look: bool,
         unfit: &mut Option<String>,
     ) -> Result<Heard, super::link::Down> {
-        let work = async |connection: &mut MultiplexedConnection| {
-            let number = self.shared.link.connections();
+        let work = async |connection: &mut MultiplexedConnection, number| {
             if look {
                 let run = check::look(&self.shared, connection, unfit).await?;
                 self.note_run(run, number);

@@ -30,7 +30,7 @@ pub(super) struct Tellings {
     /// Whether Redis has answered a beat.
     has_met: AtomicBool,
     /// Which run of Redis is used, nothing where it does not say so; and over which connection it said so.
-    run: Mutex<(String, u64)>,
+    run: Mutex<Option<(String, u64)>>,
     /// When Redis was found to have lost everything.
     lost: Mutex<Option<Instant>>,
     /// `None`: it is to be told.
@@ -130,17 +130,18 @@ impl Redis {
 
     /// Which run of Redis is used, as far as this server has asked.
     pub(super) fn run(&self) -> String {
-        lock(&self.shared.tellings.run).0.clone()
+        let run = lock(&self.shared.tellings.run).clone();
+        run.map_or_else(String::new, |(run, _)| run)
     }
 
     /// The same where it is sure: over the connection there is.
     pub(super) fn sure_run(&self) -> Option<String> {
-        let (run, connection) = lock(&self.shared.tellings.run).clone();
+        let (run, connection) = lock(&self.shared.tellings.run).clone()?;
         (connection == self.shared.link.connections()).then_some(run)
     }
 
     pub(super) fn note_run(&self, run: String, connection: u64) {
-        *lock(&self.shared.tellings.run) = (run, connection);
+        *lock(&self.shared.tellings.run) = Some((run, connection));
     }
 
     /// Whether Redis has lost everything within this time.
