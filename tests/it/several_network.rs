@@ -66,5 +66,7 @@ fn a_chunk_takes_one_turn() {
     let turns = proxy.turns() - before;
     let beats = (begun.elapsed().as_secs() + 1) * BEATS;
     let chunks = chunks as u64 - 1;
-    assert!((chunks..=chunks + beats).contains(&turns), "{turns} turns");
+    // A machine that stands still for a moment has Redis looked at again, which takes some.
+    let most = chunks * 3 / 2 + beats;
+    assert!((chunks..=most).contains(&turns), "{turns} turns");
 }
