@@ -23,6 +23,8 @@ const DISK: u64 = 2 << 30;
 const KILLS: u32 = 50;
 /// The longest life of a server that will be killed, in milliseconds.
 const LIFE_MAX: usize = 150;
+/// The same where the work has fallen behind.
+const LIFE_MOST: usize = 600;
 /// What the filesystem may need for itself.
 const SLACK: u64 = 12 << 20;
 const LIMIT: Duration = Duration::from_secs(120);
@@ -163,14 +165,22 @@ impl Progress {
     /// there is work left for the next time. Answers how far it has come.
     fn kill_often(&self, server: &mut Server, seed: u64) -> f64 {
         let mut random = Rng::new(seed);
+        let mut life = LIFE_MAX;
         for kill in 1..=KILLS {
             server.restart();
-            let is_early = self.now() < 0.8 * f64::from(kill) / f64::from(KILLS);
-            if is_early {
-                let end = Instant::now() + random.millis(0..=LIFE_MAX);
+            let (now, due) = (self.now(), 0.8 * f64::from(kill) / f64::from(KILLS));
+            if now < due {
+                let end = Instant::now() + random.millis(0..=life);
                 wait::until("its time is over", LIMIT, || Instant::now() >= end);
             }
             server.kill9();
+            // A machine that is busy with something else needs more of it.
+            life = if now < due / 2.0 {
+                life * 3 / 2
+            } else {
+                LIFE_MAX
+            };
+            life = life.min(LIFE_MOST);
         }
         self.now()
     }
